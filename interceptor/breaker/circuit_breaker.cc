@@ -1,0 +1,7 @@
+#include "interceptor/breaker/circuit_breaker.h"
+
+namespace fusebox {
+
+template class BasicCircuitBreaker<StdSync>;
+
+}  // namespace fusebox

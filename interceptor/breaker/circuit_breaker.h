@@ -1,0 +1,437 @@
+// The circuit breaker of one method.
+
+#ifndef FUSEBOX_INTERCEPTOR_BREAKER_CIRCUIT_BREAKER_H_
+#define FUSEBOX_INTERCEPTOR_BREAKER_CIRCUIT_BREAKER_H_
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "interceptor/breaker/clock.h"
+#include "interceptor/breaker/outcome.h"
+#include "interceptor/breaker/policy.h"
+#include "interceptor/breaker/random.h"
+#include "interceptor/breaker/rolling_window.h"
+#include "interceptor/breaker/settings.h"
+#include "interceptor/breaker/state.h"
+#include "interceptor/breaker/sync.h"
+
+namespace fusebox {
+
+template <class Sync>
+class BasicCircuitBreaker;
+
+// Why a call must not be made, and when it may be tried again.
+struct Rejection {
+  RejectionReason reason = RejectionReason::kOpen;
+  // Time until the next probe, or a sensible wait while the ramp runs; more
+  // than zero.
+  Duration retry_after = Duration::zero();
+};
+
+// What an admitted call holds: the right, and the duty, to say once what came
+// of it.
+//
+// Finish() ends it; a permit that is destroyed or assigned over ends as
+// kIgnored. Must not outlive its breaker.
+//
+// Thread-compatible: hand it from thread to thread, use it from one at a time.
+template <class Sync>
+class [[nodiscard]] BasicPermit {
+ public:
+  // Holds nothing; Finish() and Prove() do nothing.
+  BasicPermit() = default;
+  ~BasicPermit() { Drop(); }
+
+  BasicPermit(BasicPermit&& other) noexcept
+      : breaker_(std::exchange(other.breaker_, nullptr)), word_(other.word_) {}
+  BasicPermit& operator=(BasicPermit&& other) noexcept {
+    if (this != &other) {
+      Drop();
+      breaker_ = std::exchange(other.breaker_, nullptr);
+      word_ = other.word_;
+    }
+    return *this;
+  }
+  BasicPermit(const BasicPermit&) = delete;
+  BasicPermit& operator=(const BasicPermit&) = delete;
+
+  // Whether it is still to be finished.
+  explicit operator bool() const { return breaker_ != nullptr; }
+
+  // Ends the permit with what came of the call. `latency` decides whether the
+  // call was slow; leave it zero where slowness does not apply (streams).
+  void Finish(Outcome outcome, TimePoint now,
+              Duration latency = Duration::zero()) {
+    Finish(outcome, now, latency, ThreadRandom());
+  }
+  void Finish(Outcome outcome, TimePoint now, Duration latency,
+              Random& random) {
+    if (breaker_ == nullptr) return;
+    std::exchange(breaker_, nullptr)
+        ->Finish(word_, outcome, now, latency, random);
+  }
+
+  // The first message of a stream has come: if the call is a probe, that is
+  // proof enough. Counts nothing; the permit stays to be finished.
+  void Prove(TimePoint now) { Prove(now, ThreadRandom()); }
+  void Prove(TimePoint now, Random& random) {
+    if (breaker_ != nullptr) breaker_->Prove(word_, now, random);
+  }
+
+ private:
+  friend class BasicCircuitBreaker<Sync>;
+  BasicPermit(BasicCircuitBreaker<Sync>* breaker, std::uint64_t word)
+      : breaker_(breaker), word_(word) {}
+
+  void Drop() {
+    if (breaker_ != nullptr) {
+      Finish(Outcome::kIgnored, breaker_->now_(), Duration::zero(),
+             ThreadRandom());
+    }
+  }
+
+  BasicCircuitBreaker<Sync>* breaker_ = nullptr;
+  std::uint64_t word_ = 0;  // the breaker's state word at admission
+};
+
+// The answer to a call that asks to be admitted.
+template <class Sync>
+struct [[nodiscard]] BasicAdmission {
+  // Empty unless the call was admitted. (In shadow mode a call that would have
+  // been rejected proceeds without; in mode off every call does.)
+  BasicPermit<Sync> permit;
+  // Set iff the call must not be made.
+  std::optional<Rejection> rejection;
+
+  bool admitted() const { return !rejection.has_value(); }
+};
+
+// Decides which calls of one method may be made, from what came of the others.
+//
+// The state table (time t; "unhealthy" and all words as in policy.h):
+//
+//   state       event                              next       the call
+//   ----------- ---------------------------------- ---------- --------
+//   closed      admit                              closed     admitted
+//   closed      bad outcome counted, then          open,
+//               unhealthy(min_requests)            gen. + 1
+//   closed      other counted outcome              closed
+//   open        admit, t - origin < min_recovery,  open       rejected
+//               or draining and
+//               unhealthy(min_requests)
+//   open        admit, otherwise                   half-open, admitted:
+//                                                  not proved the probe
+//   open        good outcome, this generation      proved
+//   open        bad outcome, this generation       open       not counted
+//   half-open   not proved: admit, a probe is out  same       rejected
+//   half-open   not proved: admit, none is out     same       admitted:
+//                                                             a probe
+//   half-open   not proved: lease ends at e        open at e, same gen.
+//   half-open   not proved: good outcome           proved
+//   half-open   proved: t - origin >= max_recovery closed at that moment
+//   half-open   proved: admit                      same       admitted with
+//                                                             (t - origin) /
+//                                                             max_recovery
+//   half-open   bad outcome counted, then          open,
+//               unhealthy(0)                       gen. + 1
+//   half-open   ignored outcome of the probe,      same, its
+//               or a bad one that did not open     slot free
+//   half-open   other counted outcome              same
+//
+// Opening at t sets origin = t + open_for - min_recovery; proving sets origin =
+// t - min_recovery (unless ramp_from_opening). The window is emptied when
+// half-open begins. Every operation first commits what time alone has decided.
+//
+// Concurrency. One 64-bit word holds version, record index and flags; the times
+// that belong to it stand in the record of that index:
+//
+//   word     version:48 | record:8 | mode:2 | override:2 | probe out:1 |
+//            proved:1 | state:2
+//   records  kRecords of them; one belongs to the word, the others are free or
+//            being written by a thread about to swap the word
+//
+// Invariants
+//  B1 The version grows with every change of the word, so a word never comes
+//     back and a compare-and-swap succeeds only on exactly what was read.
+//  B2 A record is written only by the thread that claimed it, and only while it
+//     is not the word's. Claims are bits taken and given back by
+//     read-modify-write operations (acquire, release).
+//  B3 Values read from a record belong to the word if the word reads the same
+//     before and after: fields are stored with release after a claim that
+//     acquired the release of the swap which retired the record, so a reader
+//     that saw a newer field sees a newer word (read ReadRecord()).
+//  B4 At most one probe is out: a probe is admitted only by the swap that sets
+//     the flag, and the flag is cleared only by swaps that end that probe (its
+//     permit holds the very word with the flag).
+//  B5 Each permit adds one to kAdmitted and, when it ends, one to exactly one
+//     of: a lifetime outcome, ignored, stale.
+//  B6 A count goes to the serials of a word that was current after the call
+//     began and whose generation is the permit's; if the word moves on
+//     meanwhile, that serial is out of every later window (RollingWindow).
+//
+// Admission of a closed method is wait-free; recording is lock-free as long as
+// fewer than kRecords - 1 threads are suspended within the few instructions
+// that swap the word; then a further one that wants to swap it retries. Nothing
+// allocates.
+//
+// Thread-safe. Example:
+//
+//   CircuitBreaker breaker(settings, FineNow());
+//   auto admission = breaker.Admit(FineNow());
+//   if (!admission.admitted()) return Refuse(*admission.rejection);
+//   Status status = Call();
+//   admission.permit.Finish(OutcomeOf(status), FineNow());
+template <class Sync>
+class BasicCircuitBreaker {
+ public:
+  using Permit = BasicPermit<Sync>;
+  using Admission = BasicAdmission<Sync>;
+
+  // Called on the thread whose operation changed the state, right after the
+  // change became visible: must not block, allocate or throw. `number` counts
+  // the changes of this breaker from 1.
+  struct Listener {
+    void (*notify)(void* context, BasicCircuitBreaker& breaker,
+                   const StateChange& change, std::uint32_t number) = nullptr;
+    void* context = nullptr;
+  };
+
+  struct Options {
+    // Shards of the window: threads whose slot is below this count without
+    // contention.
+    int shards = 4;
+    // Read only when a permit is dropped without Finish().
+    NowFunction now = &CoarseNow;
+    Listener listener;
+  };
+
+  // `settings` must be valid (ValidateSettings); the breaker is closed since
+  // `now`.
+  BasicCircuitBreaker(const Settings& settings, TimePoint now,
+                      const Options& options);
+  BasicCircuitBreaker(const Settings& settings, TimePoint now)
+      : BasicCircuitBreaker(settings, now, Options()) {}
+
+  // Permits must be finished before.
+  ~BasicCircuitBreaker() = default;
+  BasicCircuitBreaker(const BasicCircuitBreaker&) = delete;
+  BasicCircuitBreaker& operator=(const BasicCircuitBreaker&) = delete;
+
+  const Settings& settings() const { return settings_; }
+
+  // Admits a call without looking at a clock if the breaker is plainly closed;
+  // otherwise the permit is empty and nothing happened: ask Admit(). Wait-free.
+  Permit AdmitIfClosed() {
+    const std::uint64_t word = word_.load(Sync::kRelaxed);
+    if ((word & kNotPlainlyClosed) != 0) return Permit();
+    window_.Add(Window::Total::kAdmitted);
+    return Permit(this, word);
+  }
+
+  // Whether a call may be made now.
+  Admission Admit(TimePoint now) { return Admit(now, ThreadRandom()); }
+  Admission Admit(TimePoint now, Random& random);
+
+  // Counts the outcome of a call that was admitted elsewhere, as one of the
+  // current generation (`stale`: of an older one) that is not a probe.
+  void Report(Outcome outcome, TimePoint now, Duration latency, Random& random,
+              bool stale = false);
+
+  // The state as of `now`; commits what time alone has decided.
+  StateView View(TimePoint now) { return View(now, ThreadRandom()); }
+  StateView View(TimePoint now, Random& random);
+
+  // Everything but the names, which a breaker does not know.
+  BreakerSnapshot Snapshot(TimePoint now) {
+    return Snapshot(now, ThreadRandom());
+  }
+  BreakerSnapshot Snapshot(TimePoint now, Random& random);
+
+  // Forces the breaker open or closed until `until` (TimePoint::max(): until
+  // released), whatever the outcomes say. Forcing again replaces the override.
+  void Force(Override override_state, TimePoint until, TimePoint now);
+  // Ends an override: closed, empty window, next generation. False if there was
+  // none.
+  bool Release(TimePoint now);
+  // Closed, empty window, next generation, from any state.
+  void Reset(TimePoint now);
+
+  // Permits out. Momentary.
+  std::uint64_t in_flight() const;
+  // Calls that asked to be admitted so far; grows while the method is in use.
+  std::uint64_t asked() const;
+
+  // Bytes of this breaker, heap included.
+  std::size_t memory_bytes() const {
+    return sizeof(*this) + window_.storage_bytes();
+  }
+
+ private:
+  friend class BasicPermit<Sync>;
+  using Window = RollingWindow<Sync>;
+  template <class T>
+  using Atomic = typename Sync::template Atomic<T>;
+
+  static constexpr int kRecords = 6;
+
+  // The flags of the word.
+  static constexpr std::uint64_t kStateMask = 0x03;
+  static constexpr std::uint64_t kProved = 0x04;
+  static constexpr std::uint64_t kProbeOut = 0x08;
+  static constexpr int kOverrideShift = 4;
+  static constexpr std::uint64_t kOverrideMask = 0x30;
+  static constexpr int kModeShift = 6;
+  static constexpr std::uint64_t kModeMask = 0xc0;
+  static constexpr std::uint64_t kShadow =
+      std::uint64_t{static_cast<unsigned char>(Mode::kShadow)} << kModeShift;
+  static constexpr std::uint64_t kFlagsMask = 0xff;
+  static constexpr int kRecordShift = 8;
+  static constexpr int kVersionShift = 16;
+  // Shadow mode admits as well.
+  static constexpr std::uint64_t kNotPlainlyClosed = kFlagsMask & ~kShadow;
+
+  // What belongs to one value of the word, as plain values.
+  struct Times {
+    std::int64_t origin = 0;  // ns, as all times here
+    std::int64_t since = 0;
+    std::int64_t until = 0;  // end of the lease or of the override
+    std::uint64_t generation_start = 1;  // version that began the generation
+    std::int64_t serial_offset = 0;      // serial of a bucket minus its number
+    std::uint32_t generation = 1;
+    std::uint32_t openings = 0;  // since last closed: k of the policy
+    std::uint32_t changes = 0;   // of the state or override, so far
+  };
+  struct Record {
+    Atomic<std::int64_t> origin{0};
+    Atomic<std::int64_t> since{0};
+    Atomic<std::int64_t> until{0};
+    Atomic<std::uint64_t> generation_start{0};
+    Atomic<std::int64_t> serial_offset{0};
+    Atomic<std::uint32_t> generation{0};
+    Atomic<std::uint32_t> openings{0};
+    Atomic<std::uint32_t> changes{0};
+  };
+
+  static std::uint64_t Version(std::uint64_t word) {
+    return word >> kVersionShift;
+  }
+  static State StateOf(std::uint64_t word) {
+    return static_cast<State>(word & kStateMask);
+  }
+  static Override OverrideOf(std::uint64_t word) {
+    return static_cast<Override>((word & kOverrideMask) >> kOverrideShift);
+  }
+  static Mode ModeOf(std::uint64_t word) {
+    return static_cast<Mode>((word & kModeMask) >> kModeShift);
+  }
+  static std::uint64_t OverrideFlags(Override override_state) {
+    return static_cast<std::uint64_t>(override_state) << kOverrideShift;
+  }
+  static std::uint64_t StateFlags(State state) {
+    return static_cast<std::uint64_t>(state);
+  }
+  static std::int64_t Ns(TimePoint t) { return t.time_since_epoch().count(); }
+  static TimePoint AtNs(std::int64_t ns) { return TimePoint(Duration(ns)); }
+
+  void StoreRecord(int index, const Times& times);
+  // False if the word moved on meanwhile.
+  bool ReadRecord(std::uint64_t word, Times& times) const;
+  // The index of a record nobody uses, or -1.
+  int ClaimRecord();
+  void ReturnRecord(int index);
+
+  // Replaces `word` by one with `flags` (state, proved, probe out, override)
+  // and `times`, and tells the listener if the state or override changed. `at`
+  // is the moment of the change. Returns the new word, or 0 if the word had
+  // moved on or no record was free: look again.
+  std::uint64_t Swap(std::uint64_t word, const Times& old, std::uint64_t flags,
+                     Times times, TransitionReason reason, std::int64_t at);
+  // Clears the probe flag; the record stays. False: look again.
+  bool FreeProbeSlot(std::uint64_t word);
+
+  // Swaps in what time alone has decided by `now`. True if there was nothing.
+  bool TimeIsCommitted(std::uint64_t word, const Times& times, std::int64_t now,
+                       Random& random);
+  bool Open(std::uint64_t word, const Times& old, bool new_generation,
+            std::int64_t at, TransitionReason reason, Random& random);
+  // Returns the new word, or 0: look again.
+  std::uint64_t BecomeProved(std::uint64_t word, const Times& old,
+                             std::int64_t now);
+  bool Close(std::uint64_t word, const Times& old, bool new_generation,
+             std::int64_t at, TransitionReason reason);
+
+  Admission Reject(std::uint64_t word, RejectionReason reason,
+                   std::int64_t retry_after);
+  Admission Grant(std::uint64_t word) {
+    window_.Add(Window::Total::kAdmitted);
+    Admission admission;
+    admission.permit = Permit(this, word);
+    return admission;
+  }
+
+  void Finish(std::uint64_t permit_word, Outcome outcome, TimePoint now,
+              Duration latency, Random& random) {
+    if ((outcome == Outcome::kOk || outcome == Outcome::kUserError) &&
+        latency.count() < policy_.slow_call_ns) {
+      const std::uint64_t word = word_.load(Sync::kRelaxed);
+      // The epoch is the word: nothing has changed since this thread last
+      // counted, so the bucket it entered is still the right one.
+      if (word == permit_word && (word & kNotPlainlyClosed) == 0 &&
+          window_.CountGoodAgain(outcome, word, Ns(now))) {
+        return;
+      }
+    }
+    FinishSlow(permit_word, /*probe_allowed=*/true, outcome, now, latency,
+               random);
+  }
+  void FinishSlow(std::uint64_t permit_word, bool probe_allowed,
+                  Outcome outcome, TimePoint now, Duration latency,
+                  Random& random);
+  void Prove(std::uint64_t permit_word, TimePoint now, Random& random);
+
+  void Count(Outcome outcome, bool slow, std::uint64_t word,
+             const Times& times, std::int64_t now) {
+    const std::int64_t bucket = policy_.Bucket(now);
+    window_.Count(outcome, slow, bucket + times.serial_offset, word,
+                  policy_.BucketEnd(bucket));
+  }
+  OutcomeCounts WindowAt(const Times& times, std::int64_t now) const {
+    return window_.Sum(policy_.Bucket(now) + times.serial_offset);
+  }
+  // What readers see: an open breaker that would admit a probe is half-open.
+  StateView ViewOf(std::uint64_t word, const Times& times,
+                   std::int64_t now) const;
+
+  // On one line: read by every call, written by none but transitions.
+  alignas(64) Atomic<std::uint64_t> word_;
+  const Policy policy_;
+  const NowFunction now_;
+  const Listener listener_;
+
+  Window window_;
+  Atomic<std::uint32_t> claims_{1};  // a bit per record in use
+  std::array<Record, kRecords> records_;
+  // Of stays that have ended: closed, open, half-open, forced open, forced
+  // closed.
+  std::array<Atomic<std::int64_t>, 5> stayed_ns_{};
+  std::array<Atomic<std::uint32_t>, 9> transitions_{};  // from * 3 + to
+  const Settings settings_;
+};
+
+using CircuitBreaker = BasicCircuitBreaker<StdSync>;
+using Permit = BasicPermit<StdSync>;
+using Admission = BasicAdmission<StdSync>;
+
+}  // namespace fusebox
+
+#include "interceptor/breaker/circuit_breaker_inl.h"
+
+namespace fusebox {
+extern template class BasicCircuitBreaker<StdSync>;
+}
+
+#endif  // FUSEBOX_INTERCEPTOR_BREAKER_CIRCUIT_BREAKER_H_

@@ -1,0 +1,629 @@
+// The transitions of BasicCircuitBreaker. Include circuit_breaker.h instead.
+
+#ifndef FUSEBOX_INTERCEPTOR_BREAKER_CIRCUIT_BREAKER_INL_H_
+#define FUSEBOX_INTERCEPTOR_BREAKER_CIRCUIT_BREAKER_INL_H_
+
+#include "interceptor/breaker/circuit_breaker.h"
+
+namespace fusebox {
+
+template <class Sync>
+BasicCircuitBreaker<Sync>::BasicCircuitBreaker(const Settings& settings,
+                                               TimePoint now,
+                                               const Options& options)
+    : word_((std::uint64_t{1} << kVersionShift) |
+            (static_cast<std::uint64_t>(settings.mode) << kModeShift)),
+      policy_(settings),
+      now_(options.now),
+      listener_(options.listener),
+      window_(settings.buckets, options.shards),
+      settings_(settings) {
+  Times times;
+  times.since = Ns(now);
+  // Room below, so that the oldest bucket of any window has a serial >= 0.
+  times.serial_offset =
+      std::max<std::int64_t>(0, -policy_.Bucket(Ns(now))) + Window::kWindowGap;
+  StoreRecord(0, times);
+}
+
+// ---------------------------------------------------------------------------
+// The word and its record
+
+template <class Sync>
+void BasicCircuitBreaker<Sync>::StoreRecord(int index, const Times& times) {
+  Record& record = records_[static_cast<std::size_t>(index)];
+  record.origin.store(times.origin, Sync::kRelease);
+  record.since.store(times.since, Sync::kRelease);
+  record.until.store(times.until, Sync::kRelease);
+  record.generation_start.store(times.generation_start, Sync::kRelease);
+  record.serial_offset.store(times.serial_offset, Sync::kRelease);
+  record.generation.store(times.generation, Sync::kRelease);
+  record.openings.store(times.openings, Sync::kRelease);
+  record.changes.store(times.changes, Sync::kRelease);
+}
+
+template <class Sync>
+bool BasicCircuitBreaker<Sync>::ReadRecord(std::uint64_t word,
+                                           Times& times) const {
+  const Record& record =
+      records_[static_cast<std::size_t>((word >> kRecordShift) & 0xff)];
+  times.origin = record.origin.load(Sync::kAcquire);
+  times.since = record.since.load(Sync::kAcquire);
+  times.until = record.until.load(Sync::kAcquire);
+  times.generation_start = record.generation_start.load(Sync::kAcquire);
+  times.serial_offset = record.serial_offset.load(Sync::kAcquire);
+  times.generation = record.generation.load(Sync::kAcquire);
+  times.openings = record.openings.load(Sync::kAcquire);
+  times.changes = record.changes.load(Sync::kAcquire);
+  return word_.load(Sync::kRelaxed) == word;
+}
+
+template <class Sync>
+int BasicCircuitBreaker<Sync>::ClaimRecord() {
+  std::uint32_t claims = claims_.load(Sync::kRelaxed);
+  for (int index = 0; index < kRecords;) {
+    const std::uint32_t bit = std::uint32_t{1} << index;
+    if ((claims & bit) != 0) {
+      ++index;
+    } else if (claims_.compare_exchange_strong(claims, claims | bit,
+                                               Sync::kAcqRel)) {
+      return index;
+    }
+  }
+  return -1;
+}
+
+template <class Sync>
+void BasicCircuitBreaker<Sync>::ReturnRecord(int index) {
+  claims_.fetch_and(~(std::uint32_t{1} << index), Sync::kAcqRel);
+}
+
+template <class Sync>
+std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
+                                              const Times& old,
+                                              std::uint64_t flags, Times times,
+                                              TransitionReason reason,
+                                              std::int64_t at) {
+  const int index = ClaimRecord();
+  if (index < 0) {
+    Sync::Pause();
+    return 0;
+  }
+  const std::uint64_t next_flags = flags | (word & kModeMask);
+  const bool visible = ((next_flags ^ word) & (kStateMask | kOverrideMask)) != 0;
+  if (visible) {
+    // Never before the change it follows, even if another thread's clock was
+    // read a little earlier.
+    times.since = std::max(at, old.since);
+    times.changes = old.changes + 1;
+  }
+  StoreRecord(index, times);
+  const std::uint64_t next = ((Version(word) + 1) << kVersionShift) |
+                             (static_cast<std::uint64_t>(index)
+                              << kRecordShift) |
+                             next_flags;
+  std::uint64_t expected = word;
+  if (!word_.compare_exchange_strong(expected, next, Sync::kAcqRel)) {
+    ReturnRecord(index);
+    return 0;
+  }
+  ReturnRecord(static_cast<int>((word >> kRecordShift) & 0xff));
+  if (!visible) return next;
+
+  const Override override_from = OverrideOf(word);
+  const std::size_t stay =
+      override_from == Override::kNone
+          ? static_cast<std::size_t>(StateOf(word))
+          : 2 + static_cast<std::size_t>(override_from);
+  stayed_ns_[stay].fetch_add(times.since - old.since, Sync::kRelaxed);
+  if (StateOf(word) != StateOf(next)) {
+    transitions_[static_cast<std::size_t>(StateOf(word)) * 3 +
+                 static_cast<std::size_t>(StateOf(next))]
+        .fetch_add(1, Sync::kRelaxed);
+  }
+  if (listener_.notify != nullptr) {
+    StateChange change;
+    change.from = StateOf(word);
+    change.to = StateOf(next);
+    change.override_from = override_from;
+    change.override_to = OverrideOf(next);
+    change.reason = reason;
+    change.generation = times.generation;
+    change.at = AtNs(times.since);
+    listener_.notify(listener_.context, *this, change, times.changes);
+  }
+  return next;
+}
+
+template <class Sync>
+bool BasicCircuitBreaker<Sync>::FreeProbeSlot(std::uint64_t word) {
+  std::uint64_t expected = word;
+  const std::uint64_t next =
+      (word & ~kProbeOut) + (std::uint64_t{1} << kVersionShift);
+  return word_.compare_exchange_strong(expected, next, Sync::kAcqRel);
+}
+
+// ---------------------------------------------------------------------------
+// Transitions
+
+template <class Sync>
+bool BasicCircuitBreaker<Sync>::Open(std::uint64_t word, const Times& old,
+                                     bool new_generation, std::int64_t at,
+                                     TransitionReason reason, Random& random) {
+  Times times = old;
+  times.origin = at + policy_.OpenFor(old.openings, random.Jitter()) -
+                 policy_.min_recovery_ns;
+  // Far past the cap of the wait already; must only not wrap.
+  if (old.openings < (1u << 20)) times.openings = old.openings + 1;
+  if (new_generation) {
+    times.generation = old.generation + 1;
+    times.generation_start = Version(word) + 1;
+  }
+  return Swap(word, old, StateFlags(State::kOpen), times, reason, at) != 0;
+}
+
+template <class Sync>
+std::uint64_t BasicCircuitBreaker<Sync>::BecomeProved(std::uint64_t word,
+                                                      const Times& old,
+                                                      std::int64_t now) {
+  Times times = old;
+  if (!policy_.ramp_from_opening) times.origin = now - policy_.min_recovery_ns;
+  if (StateOf(word) == State::kOpen) times.serial_offset += Window::kWindowGap;
+  return Swap(word, old, StateFlags(State::kHalfOpen) | kProved, times,
+              TransitionReason::kProbeSucceeded, now);
+}
+
+template <class Sync>
+bool BasicCircuitBreaker<Sync>::Close(std::uint64_t word, const Times& old,
+                                      bool new_generation, std::int64_t at,
+                                      TransitionReason reason) {
+  Times times = old;
+  times.openings = 0;
+  if (new_generation) {
+    times.generation = old.generation + 1;
+    times.generation_start = Version(word) + 1;
+    times.serial_offset += Window::kWindowGap;
+  }
+  return Swap(word, old, StateFlags(State::kClosed), times, reason, at) != 0;
+}
+
+template <class Sync>
+bool BasicCircuitBreaker<Sync>::TimeIsCommitted(std::uint64_t word,
+                                                const Times& times,
+                                                std::int64_t now,
+                                                Random& random) {
+  if (OverrideOf(word) != Override::kNone) {
+    if (now < times.until) return true;
+    Close(word, times, /*new_generation=*/true, times.until,
+          TransitionReason::kForceExpired);
+    return false;
+  }
+  if (StateOf(word) != State::kHalfOpen) return true;
+  if ((word & kProved) != 0) {
+    if (now - times.origin < policy_.max_recovery_ns) return true;
+    Close(word, times, /*new_generation=*/false,
+          times.origin + policy_.max_recovery_ns,
+          TransitionReason::kRampFinished);
+    return false;
+  }
+  if ((word & kProbeOut) == 0 || now < times.until) return true;
+  Open(word, times, /*new_generation=*/false, times.until,
+       TransitionReason::kProbeLeaseEnded, random);
+  return false;
+}
+
+// ---------------------------------------------------------------------------
+// May it pass?
+
+template <class Sync>
+BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Reject(
+    std::uint64_t word, RejectionReason reason, std::int64_t retry_after) {
+  Admission admission;
+  if (ModeOf(word) == Mode::kShadow) {
+    window_.Add(Window::Total::kShadowRejected);
+    return admission;
+  }
+  switch (reason) {
+    case RejectionReason::kOpen:
+      window_.Add(Window::Total::kRejectedOpen);
+      break;
+    case RejectionReason::kHalfOpenLimit:
+      window_.Add(Window::Total::kRejectedHalfOpenLimit);
+      break;
+    case RejectionReason::kForcedOpen:
+      window_.Add(Window::Total::kRejectedForcedOpen);
+      break;
+  }
+  admission.rejection =
+      Rejection{reason, Duration(std::max<std::int64_t>(retry_after, 1))};
+  return admission;
+}
+
+template <class Sync>
+BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Admit(TimePoint now_point,
+                                                      Random& random) {
+  const std::int64_t now = Ns(now_point);
+  std::optional<double> draw;
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    if ((word & kNotPlainlyClosed) == 0) return Grant(word);
+    if (ModeOf(word) == Mode::kOff) return Admission();
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
+
+    if (OverrideOf(word) == Override::kForcedClosed) return Grant(word);
+    if (OverrideOf(word) == Override::kForcedOpen) {
+      // Without an end nobody knows when: the longest wait of the policy.
+      return Reject(word, RejectionReason::kForcedOpen,
+                    std::min(times.until - now, policy_.max_recovery_ns));
+    }
+    switch (StateOf(word)) {
+      case State::kClosed:
+        return Grant(word);
+
+      case State::kOpen: {
+        const std::int64_t wait = times.origin + policy_.min_recovery_ns - now;
+        if (wait > 0) return Reject(word, RejectionReason::kOpen, wait);
+        if (policy_.drain_window_before_recovery &&
+            policy_.Unhealthy(WindowAt(times, now), policy_.min_requests)) {
+          return Reject(word, RejectionReason::kOpen,
+                        policy_.BucketEnd(policy_.Bucket(now)) - now);
+        }
+        Times next = times;
+        next.until = now + policy_.probe_lease_ns;
+        next.serial_offset += Window::kWindowGap;
+        if (const std::uint64_t probe =
+                Swap(word, times, StateFlags(State::kHalfOpen) | kProbeOut,
+                     next, TransitionReason::kProbeAdmitted, now)) {
+          return Grant(probe);
+        }
+        continue;
+      }
+
+      case State::kHalfOpen: {
+        if ((word & kProved) != 0) {
+          const std::int64_t ramp = now - times.origin;
+          if (!draw.has_value()) draw = random.Admission();
+          if (*draw * static_cast<double>(policy_.max_recovery_ns) <
+              static_cast<double>(ramp)) {
+            return Grant(word);
+          }
+          return Reject(word, RejectionReason::kHalfOpenLimit,
+                        std::min(policy_.min_recovery_ns,
+                                 policy_.max_recovery_ns - ramp));
+        }
+        if ((word & kProbeOut) != 0) {
+          return Reject(word, RejectionReason::kHalfOpenLimit,
+                        std::min(policy_.min_recovery_ns, times.until - now));
+        }
+        Times next = times;
+        next.until = now + policy_.probe_lease_ns;
+        if (const std::uint64_t probe =
+                Swap(word, times, StateFlags(State::kHalfOpen) | kProbeOut,
+                     next, TransitionReason::kProbeAdmitted, now)) {
+          return Grant(probe);
+        }
+        continue;
+      }
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------
+// What came of it?
+
+template <class Sync>
+void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
+                                           bool probe_allowed, Outcome outcome,
+                                           TimePoint now_point,
+                                           Duration latency, Random& random) {
+  const std::int64_t now = Ns(now_point);
+  const bool ignored = outcome == Outcome::kIgnored;
+  const bool slow = !ignored && latency.count() >= policy_.slow_call_ns;
+  const bool bad = slow || IsFailure(outcome);
+  // Set once the outcome is in the window, with the generation it went to.
+  std::optional<std::uint64_t> counted_generation;
+
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
+
+    if (counted_generation.has_value()) {
+      // Somebody else opened, released or reset the breaker meanwhile.
+      if (*counted_generation != times.generation_start) return;
+    } else {
+      if (Version(permit_word) < times.generation_start) {
+        window_.Add(Window::Total::kStale);
+        return;
+      }
+      const bool probe_is_mine = probe_allowed && permit_word == word &&
+                                 (word & kProbeOut) != 0;
+      if (ignored) {
+        if (probe_is_mine && !FreeProbeSlot(word)) continue;
+        window_.Add(Window::Total::kIgnored);
+        return;
+      }
+      if (OverrideOf(word) == Override::kNone) {
+        const bool unproved =
+            StateOf(word) == State::kHalfOpen && (word & kProved) == 0;
+        if (!bad && (unproved || StateOf(word) == State::kOpen)) {
+          const std::uint64_t proved = BecomeProved(word, times, now);
+          if (proved == 0) continue;
+          // If it has moved on since, this count is one still under way.
+          Times proved_times = times;
+          if (StateOf(word) == State::kOpen) {
+            proved_times.serial_offset += Window::kWindowGap;
+          }
+          Count(outcome, slow, proved, proved_times, now);
+          return;
+        }
+        if (bad && StateOf(word) == State::kOpen) {
+          window_.CountTotalOnly(outcome, slow);
+          return;
+        }
+      }
+      Count(outcome, slow, word, times, now);
+      counted_generation = times.generation_start;
+    }
+
+    // The outcome is counted; what is left is to judge it.
+    if (!bad || OverrideOf(word) != Override::kNone ||
+        StateOf(word) == State::kOpen) {
+      return;
+    }
+    const std::int64_t minimum =
+        StateOf(word) == State::kClosed ? policy_.min_requests : 0;
+    if (const auto reason = policy_.Unhealthy(WindowAt(times, now), minimum)) {
+      if (Open(word, times, /*new_generation=*/true, now, *reason, random)) {
+        return;
+      }
+    } else if (probe_allowed && permit_word == word &&
+               (word & kProbeOut) != 0) {
+      if (FreeProbeSlot(word)) return;
+    } else {
+      return;
+    }
+  }
+}
+
+template <class Sync>
+void BasicCircuitBreaker<Sync>::Prove(std::uint64_t permit_word,
+                                      TimePoint now_point, Random& random) {
+  const std::int64_t now = Ns(now_point);
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    if ((word & kNotPlainlyClosed) == 0) return;
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
+    if (OverrideOf(word) != Override::kNone ||
+        Version(permit_word) < times.generation_start ||
+        StateOf(word) == State::kClosed || (word & kProved) != 0) {
+      return;
+    }
+    if (BecomeProved(word, times, now) != 0) return;
+  }
+}
+
+template <class Sync>
+void BasicCircuitBreaker<Sync>::Report(Outcome outcome, TimePoint now,
+                                       Duration latency, Random& random,
+                                       bool stale) {
+  if (ModeOf(word_.load(Sync::kRelaxed)) == Mode::kOff) return;
+  window_.Add(Window::Total::kAdmitted);
+  FinishSlow(stale ? 0 : ~std::uint64_t{0}, /*probe_allowed=*/false, outcome,
+             now, latency, random);
+}
+
+// ---------------------------------------------------------------------------
+// Readers
+
+template <class Sync>
+StateView BasicCircuitBreaker<Sync>::ViewOf(std::uint64_t word,
+                                            const Times& times,
+                                            std::int64_t now) const {
+  StateView view;
+  view.override_state = OverrideOf(word);
+  view.state = StateOf(word);
+  switch (view.override_state) {
+    case Override::kForcedOpen:
+    case Override::kForcedClosed:
+      view.state = view.override_state == Override::kForcedOpen
+                       ? State::kOpen
+                       : State::kClosed;
+      view.next_change = AtNs(times.until);
+      return view;
+    case Override::kNone:
+      break;
+  }
+  switch (view.state) {
+    case State::kClosed:
+      break;
+    case State::kOpen: {
+      const std::int64_t probe_at = times.origin + policy_.min_recovery_ns;
+      if (now < probe_at) {
+        view.next_change = AtNs(probe_at);
+        break;
+      }
+      view.state = State::kHalfOpen;
+      if (policy_.drain_window_before_recovery) {
+        const OutcomeCounts window = WindowAt(times, now);
+        if (policy_.Unhealthy(window, policy_.min_requests)) {
+          view.state = State::kOpen;
+        }
+        // As outcomes roll out, the window may turn either way.
+        if (window.total() != 0) {
+          view.next_change = AtNs(policy_.BucketEnd(policy_.Bucket(now)));
+        }
+      }
+      break;
+    }
+    case State::kHalfOpen:
+      if ((word & kProved) != 0) {
+        view.next_change = AtNs(times.origin + policy_.max_recovery_ns);
+      } else if ((word & kProbeOut) != 0) {
+        view.next_change = AtNs(times.until);
+      }
+      break;
+  }
+  return view;
+}
+
+template <class Sync>
+StateView BasicCircuitBreaker<Sync>::View(TimePoint now_point, Random& random) {
+  const std::int64_t now = Ns(now_point);
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    if ((word & kNotPlainlyClosed) == 0) return StateView();
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
+    const StateView view = ViewOf(word, times, now);
+    if (word_.load(Sync::kRelaxed) == word) return view;
+  }
+}
+
+template <class Sync>
+BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
+                                                    Random& random) {
+  const std::int64_t now = Ns(now_point);
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
+
+    BreakerSnapshot snapshot;
+    snapshot.settings = settings_;
+    const StateView view = ViewOf(word, times, now);
+    snapshot.state = view.state;
+    snapshot.override_state = view.override_state;
+    snapshot.next_change = view.next_change;
+    snapshot.generation = times.generation;
+    snapshot.proved = (word & kProved) != 0;
+    const std::int64_t probe_at = times.origin + policy_.min_recovery_ns;
+    std::int64_t since = times.since;
+    if (view.override_state == Override::kNone &&
+        StateOf(word) == State::kOpen) {
+      snapshot.next_probe = AtNs(std::max(probe_at, times.since));
+      if (view.state == State::kHalfOpen) since = std::max(probe_at, since);
+    }
+    snapshot.since = AtNs(since);
+    snapshot.window = WindowAt(times, now);
+
+    for (std::size_t i = 0; i < 3; ++i) {
+      snapshot.time_in_state[i] = Duration(stayed_ns_[i].load(Sync::kRelaxed));
+    }
+    snapshot.time_forced_open = Duration(stayed_ns_[3].load(Sync::kRelaxed));
+    snapshot.time_forced_closed = Duration(stayed_ns_[4].load(Sync::kRelaxed));
+    const Duration stay(std::max<std::int64_t>(now - times.since, 0));
+    switch (view.override_state) {
+      case Override::kNone:
+        snapshot.time_in_state[static_cast<std::size_t>(StateOf(word))] += stay;
+        break;
+      case Override::kForcedOpen:
+        snapshot.time_forced_open += stay;
+        break;
+      case Override::kForcedClosed:
+        snapshot.time_forced_closed += stay;
+        break;
+    }
+    for (std::size_t from = 0; from < 3; ++from) {
+      for (std::size_t to = 0; to < 3; ++to) {
+        snapshot.transitions[from][to] =
+            transitions_[from * 3 + to].load(Sync::kRelaxed);
+      }
+    }
+    if (word_.load(Sync::kAcquire) != word) continue;
+
+    snapshot.lifetime = window_.Lifetime();
+    snapshot.ignored = window_.Read(Window::Total::kIgnored);
+    snapshot.stale = window_.Read(Window::Total::kStale);
+    snapshot.rejected = {window_.Read(Window::Total::kRejectedOpen),
+                         window_.Read(Window::Total::kRejectedHalfOpenLimit),
+                         window_.Read(Window::Total::kRejectedForcedOpen)};
+    snapshot.shadow_rejected = window_.Read(Window::Total::kShadowRejected);
+    snapshot.in_flight = in_flight();
+    return snapshot;
+  }
+}
+
+template <class Sync>
+std::uint64_t BasicCircuitBreaker<Sync>::in_flight() const {
+  // Ends first: a permit that begins and ends in between must not be seen to
+  // end only.
+  const std::uint64_t ended = window_.Lifetime().total() +
+                              window_.Read(Window::Total::kIgnored) +
+                              window_.Read(Window::Total::kStale);
+  const std::uint64_t admitted = window_.Read(Window::Total::kAdmitted);
+  return admitted > ended ? admitted - ended : 0;
+}
+
+template <class Sync>
+std::uint64_t BasicCircuitBreaker<Sync>::asked() const {
+  return window_.Read(Window::Total::kAdmitted) +
+         window_.Read(Window::Total::kRejectedOpen) +
+         window_.Read(Window::Total::kRejectedHalfOpenLimit) +
+         window_.Read(Window::Total::kRejectedForcedOpen) +
+         window_.Read(Window::Total::kShadowRejected);
+}
+
+// ---------------------------------------------------------------------------
+// An operator's acts
+
+template <class Sync>
+void BasicCircuitBreaker<Sync>::Force(Override override_state, TimePoint until,
+                                      TimePoint now_point) {
+  const std::int64_t now = Ns(now_point);
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, ThreadRandom())) continue;
+    Times next = times;
+    next.until = Ns(until);
+    if (Swap(word, times, StateFlags(StateOf(word)) |
+                              OverrideFlags(override_state),
+             next, TransitionReason::kForced, now) != 0) {
+      return;
+    }
+  }
+}
+
+template <class Sync>
+bool BasicCircuitBreaker<Sync>::Release(TimePoint now_point) {
+  const std::int64_t now = Ns(now_point);
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, ThreadRandom())) continue;
+    if (OverrideOf(word) == Override::kNone) return false;
+    if (Close(word, times, /*new_generation=*/true, now,
+              TransitionReason::kReleased)) {
+      return true;
+    }
+  }
+}
+
+template <class Sync>
+void BasicCircuitBreaker<Sync>::Reset(TimePoint now_point) {
+  const std::int64_t now = Ns(now_point);
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, ThreadRandom())) continue;
+    if (Close(word, times, /*new_generation=*/true, now,
+              TransitionReason::kReset)) {
+      return;
+    }
+  }
+}
+
+}  // namespace fusebox
+
+#endif  // FUSEBOX_INTERCEPTOR_BREAKER_CIRCUIT_BREAKER_INL_H_

@@ -1,0 +1,388 @@
+// The counters of one breaker: a rolling window and the totals of its lifetime.
+
+#ifndef FUSEBOX_INTERCEPTOR_BREAKER_ROLLING_WINDOW_H_
+#define FUSEBOX_INTERCEPTOR_BREAKER_ROLLING_WINDOW_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "interceptor/breaker/outcome.h"
+#include "interceptor/breaker/state.h"
+#include "interceptor/breaker/sync.h"
+
+namespace fusebox {
+
+// Counts outcomes by bucket, thread by thread, without locks.
+//
+// A bucket is named by its *serial*, a number that grows with time and that the
+// caller also moves on by kWindowGap to empty the window: the window at serial
+// s is made of the serials s - buckets + 1 to s, so counts of before the gap
+// are out of every later window, however late they are written.
+//
+// Good outcomes are spread, bad ones are gathered:
+//
+//   shard 0..S-1   one per thread slot, written by one thread only: plain loads
+//                  and stores, no locked instruction, no shared cache line
+//     good[2]      ok and user errors of the lifetime
+//     cells[B]     for each bucket: what good[] was when the bucket began
+//   gathered       written by every thread with compare-and-swap
+//     bucket[B]    the serial each ring place is used for
+//     words[B][6]  tag (low half of the serial) << 32 | count
+//
+// The good outcomes in the window are good[] minus the cell of the oldest
+// bucket in it: one subtraction per shard, whatever the number of buckets. Bad
+// outcomes are rare while a method is healthy, and a judgement needs them all:
+// gathering them costs one compare-and-swap and makes judging cheap.
+//
+// Bytes: 64-byte multiples of
+//   S * (88 + 16 B)  +  (56 B)  +  about 200.
+//
+// Invariants
+//  W1 A shard and its cells are written only by the thread that owns the slot.
+//     Holds because ThreadSlot() has one live owner; a new owner synchronizes
+//     with the old one through the slot table's lock.
+//  W2 cells[s % B], when its serial reads s before and after its counts were
+//     read, holds good[] as of the first moment of bucket s in that shard.
+//     Holds because the owner clears the serial (A), then writes the counts
+//     with release (B), then the serial with release (C). A reader that saw any
+//     count of (B) synchronizes with it and so sees (A) or something later in
+//     its second look at the serial.
+//  W3 first <= last, and every serial in [first, last] was filled, unless the
+//     owner is just starting over: it stores `first` before `last`.
+//  W4 A word of the gathered ring belongs to serial s iff bucket[s % B] == s
+//     and the word's tag is the low half of s. A word is changed only by
+//     compare-and-swap, by adding to a matching tag or by replacing another
+//     tag while bucket[] still says s. A late writer of an older serial either
+//     finds bucket[] moved on, or its swap fails, or it leaves an older tag,
+//     which counts as zero. bucket[] never goes back.
+//  W5 Every word is brought to the new tag when its place is taken for a new
+//     serial, so a tag cannot be mistaken for one of 2^32 serials ago.
+//  W6 Counts saturate at 2^32 - 1 for one bucket, class and thread group.
+//
+// Thread-safe.
+template <class Sync>
+class RollingWindow {
+ public:
+  // Lifetime counters beside the outcomes.
+  enum class Total : unsigned char {
+    kAdmitted,
+    kIgnored,
+    kRejectedOpen,
+    kRejectedHalfOpenLimit,
+    kShadowRejected,
+    // Rare ones, gathered:
+    kRejectedForcedOpen,
+    kStale,
+  };
+
+  // Further than the window is wide and than any thread lags behind.
+  static constexpr std::int64_t kWindowGap = std::int64_t{1} << 16;
+
+  // 1 <= buckets <= 1000, 0 <= shards <= kMaxThreadSlots.
+  RollingWindow(int buckets, int shards)
+      : buckets_(static_cast<std::uint32_t>(buckets)),
+        shard_count_(shards),
+        shard_bytes_(RoundUp(sizeof(Shard) +
+                             sizeof(Cell) * static_cast<std::size_t>(buckets))),
+        storage_(static_cast<std::byte*>(
+            ::operator new(storage_bytes(), std::align_val_t{kLine}))),
+        ring_(new (storage_ + shard_bytes_ * static_cast<std::size_t>(shards))
+                  GatheredBucket[static_cast<std::size_t>(buckets)]) {
+    for (int i = 0; i < shards; ++i) {
+      Shard* shard = new (storage_ + shard_bytes_ * static_cast<std::size_t>(i))
+          Shard;
+      Cell* cells = Cells(*shard);
+      for (int b = 0; b < buckets; ++b) new (cells + b) Cell;
+    }
+  }
+
+  ~RollingWindow() {
+    for (int i = 0; i < shard_count_; ++i) {
+      Shard& shard = ShardAt(i);
+      for (std::uint32_t b = 0; b < buckets_; ++b) Cells(shard)[b].~Cell();
+      shard.~Shard();
+    }
+    for (std::uint32_t b = 0; b < buckets_; ++b) ring_[b].~GatheredBucket();
+    ::operator delete(storage_, std::align_val_t{kLine});
+  }
+
+  RollingWindow(const RollingWindow&) = delete;
+  RollingWindow& operator=(const RollingWindow&) = delete;
+
+  // Heap bytes, beside sizeof(*this).
+  std::size_t storage_bytes() const {
+    return shard_bytes_ * static_cast<std::size_t>(shard_count_) +
+           RoundUp(sizeof(GatheredBucket) * buckets_);
+  }
+
+  // Adds one to a lifetime counter. Wait-free.
+  void Add(Total total) {
+    const auto index = static_cast<std::size_t>(total);
+    if (index < kSpreadTotals) {
+      if (Shard* shard = OwnShard()) {
+        Increment(shard->totals[index]);
+        return;
+      }
+    }
+    totals_[index].fetch_add(1, Sync::kRelaxed);
+  }
+
+  // Counts a good outcome the short way: if the calling thread's last one was
+  // counted for the same `epoch` and `now_ns` is still in that bucket. False if
+  // nothing was done. Wait-free.
+  bool CountGoodAgain(Outcome outcome, std::uint64_t epoch,
+                      std::int64_t now_ns) {
+    Shard* shard = OwnShard();
+    if (shard == nullptr || shard->epoch.load(Sync::kRelaxed) != epoch ||
+        now_ns >= shard->bucket_end_ns.load(Sync::kRelaxed)) {
+      return false;
+    }
+    Increment(shard->good[static_cast<std::size_t>(outcome)]);
+    return true;
+  }
+
+  // Counts an outcome (not kIgnored) in the bucket `serial` and in the lifetime
+  // totals. `epoch` is any non-zero number that changes whenever serials may
+  // jump; `bucket_end_ns` is where the bucket ends: both are kept for
+  // CountGoodAgain(). Lock-free.
+  void Count(Outcome outcome, bool slow, std::int64_t serial,
+             std::uint64_t epoch, std::int64_t bucket_end_ns) {
+    if (!slow && !IsFailure(outcome)) {
+      if (Shard* shard = OwnShard()) {
+        Enter(*shard, serial);
+        shard->epoch.store(epoch, Sync::kRelaxed);
+        shard->bucket_end_ns.store(bucket_end_ns, Sync::kRelaxed);
+        Increment(shard->good[static_cast<std::size_t>(outcome)]);
+        return;
+      }
+    }
+    CountTotalOnly(outcome, slow);
+    Gather(static_cast<std::size_t>(outcome), serial);
+    if (slow) Gather(kSlowWord, serial);
+  }
+
+  // Counts an outcome in the lifetime totals alone. Wait-free.
+  void CountTotalOnly(Outcome outcome, bool slow) {
+    outcomes_[static_cast<std::size_t>(outcome)].fetch_add(1, Sync::kRelaxed);
+    if (slow) outcomes_[kSlowWord].fetch_add(1, Sync::kRelaxed);
+  }
+
+  // The window at `serial`. Sees every count that happened-before the call, and
+  // some of those under way.
+  OutcomeCounts Sum(std::int64_t serial) const {
+    OutcomeCounts counts;
+    const std::int64_t oldest = serial - std::int64_t{buckets_} + 1;
+    for (std::uint32_t i = 0; i < buckets_; ++i) SumGathered(i, oldest, counts);
+    for (int i = 0; i < shard_count_; ++i) SumShard(ShardAt(i), oldest, counts);
+    return counts;
+  }
+
+  OutcomeCounts Lifetime() const {
+    OutcomeCounts counts;
+    for (std::size_t i = 0; i < kCountedOutcomes; ++i) {
+      counts.by_outcome[i] = outcomes_[i].load(Sync::kRelaxed);
+    }
+    counts.slow = outcomes_[kSlowWord].load(Sync::kRelaxed);
+    for (int i = 0; i < shard_count_; ++i) {
+      for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
+        counts.by_outcome[k] += ShardAt(i).good[k].load(Sync::kRelaxed);
+      }
+    }
+    return counts;
+  }
+
+  std::uint64_t Read(Total total) const {
+    const auto index = static_cast<std::size_t>(total);
+    std::uint64_t sum = totals_[index].load(Sync::kRelaxed);
+    if (index >= kSpreadTotals) return sum;
+    for (int i = 0; i < shard_count_; ++i) {
+      sum += ShardAt(i).totals[index].load(Sync::kRelaxed);
+    }
+    return sum;
+  }
+
+ private:
+  template <class T>
+  using Atomic = typename Sync::template Atomic<T>;
+
+  static constexpr std::size_t kLine = 64;
+  static constexpr std::size_t kGoodOutcomes = 2;  // kOk, kUserError
+  static constexpr std::size_t kSlowWord = kCountedOutcomes;
+  static constexpr std::size_t kWords = kCountedOutcomes + 1;
+  static constexpr std::size_t kSpreadTotals = 5;
+  static constexpr std::size_t kTotals = 7;
+  static constexpr std::int64_t kNoSerial = -1;
+
+  struct Cell {
+    Atomic<std::int64_t> serial{kNoSerial};
+    // good[0] and good[1] modulo 2^32, in one word.
+    Atomic<std::uint64_t> base{0};
+  };
+
+  struct Shard {
+    // Lifetime totals of this slot, read by everybody.
+    std::array<Atomic<std::uint64_t>, kGoodOutcomes> good{};
+    std::array<Atomic<std::uint64_t>, kSpreadTotals> totals{};
+    // The serials that cells[] covers.
+    Atomic<std::int64_t> first{0};
+    Atomic<std::int64_t> last{kNoSerial};
+    // The owner's memory for CountGoodAgain().
+    Atomic<std::uint64_t> epoch{0};
+    Atomic<std::int64_t> bucket_end_ns{0};
+    // Cell cells[buckets] follows.
+  };
+
+  struct GatheredBucket {
+    Atomic<std::int64_t> serial{kNoSerial};
+    std::array<Atomic<std::uint64_t>, kWords> words{};
+  };
+
+  static constexpr std::size_t RoundUp(std::size_t bytes) {
+    return (bytes + kLine - 1) / kLine * kLine;
+  }
+  static std::uint64_t Tag(std::int64_t serial) {
+    return static_cast<std::uint64_t>(serial) << 32;
+  }
+  static constexpr std::uint64_t kTagMask = ~std::uint64_t{0} << 32;
+
+  Shard& ShardAt(int i) const {
+    return *std::launder(reinterpret_cast<Shard*>(
+        storage_ + shard_bytes_ * static_cast<std::size_t>(i)));
+  }
+  static Cell* Cells(Shard& shard) {
+    static_assert(sizeof(Shard) % alignof(Cell) == 0);
+    return std::launder(reinterpret_cast<Cell*>(&shard + 1));
+  }
+  Cell& CellOf(Shard& shard, std::int64_t serial) const {
+    return Cells(shard)[static_cast<std::uint64_t>(serial) % buckets_];
+  }
+
+  // The calling thread's shard, or null if it has none (W1).
+  Shard* OwnShard() const {
+    const int slot = Sync::ThreadSlot();
+    return slot < shard_count_ ? &ShardAt(slot) : nullptr;
+  }
+
+  // Single writer: a load and a store, not a locked read-modify-write.
+  static void Increment(Atomic<std::uint64_t>& counter) {
+    counter.store(counter.load(Sync::kRelaxed) + 1, Sync::kRelaxed);
+  }
+
+  // Owner only. Makes `serial` the newest bucket of the shard. A serial older
+  // than the newest (a clock read before another's) stays in the newest.
+  void Enter(Shard& shard, std::int64_t serial) {
+    const std::int64_t last = shard.last.load(Sync::kRelaxed);
+    if (serial <= last) return;
+    // After a long pause nothing before can be in a window with `serial`.
+    const bool start_over =
+        last == kNoSerial || serial - last > std::int64_t{buckets_};
+    const std::int64_t from = start_over ? serial : last + 1;
+    const std::uint64_t base =
+        (shard.good[0].load(Sync::kRelaxed) & ~kTagMask) |
+        shard.good[1].load(Sync::kRelaxed) << 32;
+    for (std::int64_t s = from; s <= serial; ++s) {
+      Cell& cell = CellOf(shard, s);
+      cell.serial.store(kNoSerial, Sync::kRelaxed);  // (A)
+      cell.base.store(base, Sync::kRelease);         // (B)
+      cell.serial.store(s, Sync::kRelease);          // (C)
+    }
+    if (start_over) shard.first.store(serial, Sync::kRelease);
+    shard.last.store(serial, Sync::kRelease);
+  }
+
+  void SumShard(Shard& shard, std::int64_t oldest,
+                OutcomeCounts& counts) const {
+    for (;;) {
+      const std::int64_t last = shard.last.load(Sync::kAcquire);
+      if (last < oldest) return;
+      std::int64_t from = shard.first.load(Sync::kAcquire);
+      if (from < oldest) from = oldest;
+      // Another thread's clock may be ahead of ours: what its window no longer
+      // holds is gone.
+      const std::int64_t newest_window = last - std::int64_t{buckets_} + 1;
+      if (from < newest_window) from = newest_window;
+      Cell& cell = CellOf(shard, from);
+      if (cell.serial.load(Sync::kAcquire) == from) {         // with (C)
+        const std::uint64_t base = cell.base.load(Sync::kAcquire);  // with (B)
+        const std::uint64_t ok = shard.good[0].load(Sync::kAcquire);
+        const std::uint64_t user = shard.good[1].load(Sync::kAcquire);
+        if (cell.serial.load(Sync::kRelaxed) == from) {
+          counts.by_outcome[0] += static_cast<std::uint32_t>(ok - base);
+          counts.by_outcome[1] += static_cast<std::uint32_t>(user - (base >> 32));
+          return;
+        }
+      }
+      Sync::Pause();  // the owner moved on by a whole window meanwhile
+    }
+  }
+
+  void Gather(std::size_t word_index, std::int64_t serial) {
+    GatheredBucket& place = ring_[static_cast<std::uint64_t>(serial) % buckets_];
+    std::int64_t used_for = place.serial.load(Sync::kAcquire);
+    while (used_for < serial) {
+      if (place.serial.compare_exchange_strong(used_for, serial,
+                                               Sync::kAcqRel)) {
+        Retag(place, serial);
+        used_for = serial;
+      }
+    }
+    if (used_for > serial) return;  // the bucket has left the window
+
+    Atomic<std::uint64_t>& word = place.words[word_index];
+    std::uint64_t seen = word.load(Sync::kAcquire);
+    for (;;) {
+      std::uint64_t next;
+      if ((seen & kTagMask) == Tag(serial)) {
+        if ((seen & ~kTagMask) == ~kTagMask) return;  // W6
+        next = seen + 1;
+      } else {
+        if (place.serial.load(Sync::kAcquire) != serial) return;
+        next = Tag(serial) | 1;
+      }
+      if (word.compare_exchange_strong(seen, next, Sync::kAcqRel)) return;
+    }
+  }
+
+  // W5. A failed swap means that somebody wrote the word just now.
+  void Retag(GatheredBucket& place, std::int64_t serial) {
+    for (Atomic<std::uint64_t>& word : place.words) {
+      std::uint64_t seen = word.load(Sync::kAcquire);
+      if ((seen & kTagMask) != Tag(serial)) {
+        word.compare_exchange_strong(seen, Tag(serial), Sync::kAcqRel);
+      }
+    }
+  }
+
+  void SumGathered(std::uint32_t index, std::int64_t oldest,
+                   OutcomeCounts& counts) const {
+    const GatheredBucket& place = ring_[index];
+    const std::int64_t serial = place.serial.load(Sync::kAcquire);
+    if (serial < oldest) return;
+    for (std::size_t k = 0; k < kWords; ++k) {
+      const std::uint64_t word = place.words[k].load(Sync::kAcquire);
+      if ((word & kTagMask) != Tag(serial)) continue;
+      const std::uint64_t count = word & ~kTagMask;
+      if (k == kSlowWord) {
+        counts.slow += count;
+      } else {
+        counts.by_outcome[k] += count;
+      }
+    }
+  }
+
+  const std::uint32_t buckets_;
+  const int shard_count_;
+  const std::size_t shard_bytes_;
+  std::byte* const storage_;
+  GatheredBucket* const ring_;
+
+  // Gathered lifetime totals.
+  std::array<Atomic<std::uint64_t>, kWords> outcomes_{};
+  std::array<Atomic<std::uint64_t>, kTotals> totals_{};
+};
+
+}  // namespace fusebox
+
+#endif  // FUSEBOX_INTERCEPTOR_BREAKER_ROLLING_WINDOW_H_
