@@ -218,7 +218,11 @@ def system_libraries():
         tools = {":protoc": "/usr/bin/protoc"},
     )
 
+    # Debian builds its libraries without ThreadSanitizer.
+    tsan = "@fusebox//bazel:tsan_uninstrumented"
+
     grpc_deps = [
+        tsan,
         "@com_google_absl//absl/status",
         "@com_google_absl//absl/strings",
         "@com_google_absl//absl/synchronization",
@@ -298,7 +302,7 @@ def system_libraries():
             ":libcivetweb": ["-lcivetweb", "-lpthread"],
             ":civetweb": ["-lcivetweb-cpp"],
         },
-        deps = {":civetweb": [":libcivetweb"]},
+        deps = {":civetweb": [":libcivetweb"], ":libcivetweb": [tsan]},
     )
     _declare(
         name = "com_github_jupp0r_prometheus_cpp",
@@ -310,6 +314,7 @@ def system_libraries():
             "push:push": ["-lprometheus-cpp-push"],
         },
         deps = {
+            "core:core": [tsan],
             "pull:pull": ["//core", "@civetweb//:civetweb"],
             "push:push": ["//core"],
         },
