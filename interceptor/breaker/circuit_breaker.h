@@ -191,12 +191,15 @@ class BasicCircuitBreaker {
   using Permit = BasicPermit<Sync>;
   using Admission = BasicAdmission<Sync>;
 
-  // Called on the thread whose operation changed the state, right after the
-  // change became visible: must not block, allocate or throw. `number` counts
-  // the changes of this breaker from 1.
+  // Called on the thread whose operation changed something, right after the
+  // change became visible: must not block, allocate or throw.
   struct Listener {
+    // The state or override changed; `number` counts these changes from 1.
+    // Threads may overtake each other on the way here.
     void (*notify)(void* context, BasicCircuitBreaker& breaker,
                    const StateChange& change, std::uint32_t number) = nullptr;
+    // Only StateView::next_change did.
+    void (*rescheduled)(void* context) = nullptr;
     void* context = nullptr;
   };
 

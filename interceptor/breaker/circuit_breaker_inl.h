@@ -108,7 +108,12 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
     return 0;
   }
   ReturnRecord(static_cast<int>((word >> kRecordShift) & 0xff));
-  if (!visible) return next;
+  if (!visible) {
+    if (listener_.rescheduled != nullptr) {
+      listener_.rescheduled(listener_.context);
+    }
+    return next;
+  }
 
   const Override override_from = OverrideOf(word);
   const std::size_t stay =
@@ -428,6 +433,8 @@ StateView BasicCircuitBreaker<Sync>::ViewOf(std::uint64_t word,
   StateView view;
   view.override_state = OverrideOf(word);
   view.state = StateOf(word);
+  view.generation = times.generation;
+  view.changes = times.changes;
   switch (view.override_state) {
     case Override::kForcedOpen:
     case Override::kForcedClosed:
@@ -477,7 +484,6 @@ StateView BasicCircuitBreaker<Sync>::View(TimePoint now_point, Random& random) {
   const std::int64_t now = Ns(now_point);
   for (;;) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
-    if ((word & kNotPlainlyClosed) == 0) return StateView();
     Times times;
     if (!ReadRecord(word, times)) continue;
     if (!TimeIsCommitted(word, times, now, random)) continue;

@@ -86,6 +86,8 @@ const char* TransitionReasonName(TransitionReason reason) {
       return "released";
     case TransitionReason::kReset:
       return "reset";
+    case TransitionReason::kCaughtUp:
+      return "caught_up";
   }
   return "invalid";
 }

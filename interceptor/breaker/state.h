@@ -48,7 +48,8 @@ enum class TransitionReason : unsigned char {
   kForced,            // an operator forced the breaker
   kForceExpired,      // the time limit of a forced state passed
   kReleased,          // an operator released it
-  kReset,             // an operator reset it
+  kReset,             // an operator reset it, or it was idle for long
+  kCaughtUp,          // some changes were skipped: the queue was full
 };
 
 // Lower-case names, as they appear in logs, metrics and admin:
@@ -72,6 +73,9 @@ struct StateView {
   // The next moment at which time alone may change `state`; TimePoint::max()
   // when only a call or an operator can.
   TimePoint next_change = TimePoint::max();
+  std::uint32_t generation = 1;
+  // Changes of the state or override that were committed so far.
+  std::uint32_t changes = 0;
 
   // Whether a call would have a chance: not open.
   bool serving() const { return state != State::kOpen; }
