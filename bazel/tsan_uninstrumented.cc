@@ -15,6 +15,7 @@
 
 extern "C" {
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the sanitizer chose the names.
 const char* __tsan_default_options();
 const char* __tsan_default_options() {
   return "ignore_noninstrumented_modules=1";
@@ -26,5 +27,7 @@ const char* __tsan_default_suppressions() {
          "race_top:^std::\n"
          "race_top:^google::\n";
 }
+
+// NOLINTEND(bugprone-reserved-identifier)
 
 }  // extern "C"
