@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <array>
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
@@ -50,7 +50,8 @@ RegistryOptions Validated(RegistryOptions options) {
     add("shards: " + std::to_string(options.shards) + " is out of range [0, " +
         std::to_string(kMaxThreadSlots) + "]");
   }
-  if (options.queue_capacity < 1) add("queue_capacity: 0 is out of range [1, ...)");
+  if (options.queue_capacity < 1)
+    add("queue_capacity: 0 is out of range [1, ...)");
   if (options.now == nullptr) add("now: must not be null");
   if (!errors.empty()) throw std::invalid_argument("fusebox: " + errors);
 
@@ -67,7 +68,8 @@ RegistryOptions Validated(RegistryOptions options) {
   return options;
 }
 
-std::size_t HashOf(Role role, std::string_view target, std::string_view method) {
+std::size_t HashOf(Role role, std::string_view target,
+                   std::string_view method) {
   const std::hash<std::string_view> hash;
   return hash(method) + 31 * hash(target) + static_cast<std::size_t>(role);
 }
@@ -93,14 +95,14 @@ struct BreakerScope::Entry {
   Entry(BreakerRegistry::State& registry_state, std::uint64_t entry_id,
         Role entry_role, std::string_view entry_target,
         std::string_view entry_method, const RegistryOptions& options,
-        TimePoint now)
+        const std::shared_ptr<const Policy>& policy, TimePoint now)
       : registry(registry_state),
         id(entry_id),
         role(entry_role),
         target(entry_target),
         method(entry_method),
         hash(HashOf(role, target, method)),
-        breaker(options.settings, now, BreakerOptions(options)),
+        breaker(policy, now, BreakerOptions(options)),
         idle_since(now) {}
 
   CircuitBreaker::Options BreakerOptions(const RegistryOptions& options);
@@ -151,9 +153,9 @@ class BreakerRegistry::State {
  public:
   using Entry = BreakerScope::Entry;
 
-  State(BreakerRegistry& registry, RegistryOptions options)
+  explicit State(RegistryOptions options)
       : options_(Validated(std::move(options))),
-        registry_(registry),
+        policy_(std::make_shared<const Policy>(options_.settings)),
         queue_(options_.queue_capacity),
         chain_mask_([this] {
           std::size_t chains = 1;
@@ -168,8 +170,7 @@ class BreakerRegistry::State {
     {
       MutexLock lock(mu_);
       for (Role role : {Role::kClient, Role::kServer}) {
-        overflow_[static_cast<std::size_t>(role)] =
-            NewEntry(role, "", "other");
+        overflow_[static_cast<std::size_t>(role)] = NewEntry(role, "", "other");
       }
     }
     for (const SettingsIssue& warning : SettingsWarnings(options_.settings)) {
@@ -198,7 +199,8 @@ class BreakerRegistry::State {
     const std::size_t hash = HashOf(role, target, method);
     for (Entry* entry =
              chains_[hash & chain_mask_].load(std::memory_order_acquire);
-         entry != nullptr; entry = entry->next.load(std::memory_order_acquire)) {
+         entry != nullptr;
+         entry = entry->next.load(std::memory_order_acquire)) {
       if (entry->hash == hash && entry->Is(role, target, method)) return entry;
     }
     return nullptr;
@@ -335,7 +337,7 @@ class BreakerRegistry::State {
                                   std::string_view method)
       FUSEBOX_REQUIRES(mu_) {
     return std::make_unique<Entry>(*this, ++last_id_, role, target, method,
-                                   options_, options_.now());
+                                   options_, policy_, options_.now());
   }
 
  public:
@@ -611,17 +613,11 @@ class BreakerRegistry::State {
 
   // Takes the entry out of every scope's cache.
   void Forget(Entry* entry) FUSEBOX_REQUIRES(mu_) {
-    for (BreakerScope* scope : scopes_) {
-      for (std::atomic<Entry*>& slot : *scope->cache_) {
-        Entry* expected = entry;
-        slot.compare_exchange_strong(expected, nullptr,
-                                     std::memory_order_seq_cst);
-      }
-    }
+    for (BreakerScope* scope : scopes_) scope->cache_.Forget(entry);
   }
 
   const RegistryOptions options_;
-  BreakerRegistry& registry_;
+  const std::shared_ptr<const Policy> policy_;
   TransitionQueue queue_;
   sem_t wake_;
 
@@ -677,7 +673,7 @@ BreakerRegistry::BreakerRegistry(const Settings& settings)
     : BreakerRegistry(WithSettings(settings)) {}
 
 BreakerRegistry::BreakerRegistry(const RegistryOptions& options)
-    : now_(options.now), state_(std::make_unique<State>(*this, options)) {}
+    : now_(options.now), state_(std::make_unique<State>(options)) {}
 
 BreakerRegistry::~BreakerRegistry() = default;
 
@@ -781,36 +777,112 @@ void BreakerRegistry::Dispatch() { state_->Dispatch(); }
 
 BreakerScope::BreakerScope(BreakerRegistry& registry, Role role,
                            std::string_view target)
-    : registry_(registry),
-      role_(role),
-      target_(target),
-      cache_(std::make_unique<std::array<std::atomic<Entry*>, kCacheSize>>()) {
+    : registry_(registry), role_(role), target_(target) {
   registry_.state_->AddScope(this);
 }
 
 BreakerScope::~BreakerScope() { registry_.state_->RemoveScope(this); }
 
 CircuitBreaker& BreakerScope::Find(const char* method) {
-  // Names are literals of generated code, 20 to 60 bytes apart.
-  const auto address = reinterpret_cast<std::uintptr_t>(method);
-  const std::size_t index =
-      (address * 0x9e3779b97f4a7c15u) >> (64 - 10);
-  static_assert(kCacheSize == 1u << 10);
-  std::atomic<Entry*>& slot = (*cache_)[index];
-  Entry* entry = slot.load(std::memory_order_acquire);
-  if (entry != nullptr && std::strcmp(entry->method.c_str(), method) == 0) {
-    return entry->breaker;
-  }
+  Entry* entry = cache_.Find(method);
+  if (entry != nullptr) return entry->breaker;
   entry = registry_.state_->FindOrMake(role_, target_, method,
                                        /*pinned=*/false);
   if (entry == nullptr) return registry_.state_->Overflow(role_);
-  slot.store(entry, std::memory_order_seq_cst);
+  cache_.Insert(method, entry);
   if (entry->retired.load(std::memory_order_seq_cst)) {
-    // Retired meanwhile, and perhaps forgotten before the store.
-    slot.compare_exchange_strong(entry, nullptr, std::memory_order_seq_cst);
+    // Retired meanwhile, and perhaps forgotten before it was inserted.
+    cache_.Forget(entry);
     return registry_.state_->Overflow(role_);
   }
   return entry->breaker;
+}
+
+// ---------------------------------------------------------------------------
+
+BreakerScope::Cache::Cache() {
+  tables_.push_back(std::make_unique<Table>(kMinBits));
+  table_.store(tables_.back().get(), std::memory_order_release);
+}
+
+std::size_t BreakerScope::Cache::Home(const Table& table, const char* method) {
+  // Names are literals of generated code, some tens of bytes apart: spread the
+  // address by Fibonacci hashing.
+  const auto address = reinterpret_cast<std::uintptr_t>(method);
+  return static_cast<std::size_t>((address * 0x9e3779b97f4a7c15u) >>
+                                  (64 - table.bits));
+}
+
+std::uintptr_t BreakerScope::Cache::Mark(const char* method) {
+  const auto address = reinterpret_cast<std::uintptr_t>(method);
+  return ((address * 0xff51afd7ed558ccdu) >> 32) & kMarkMask;
+}
+
+BreakerScope::Entry* BreakerScope::Cache::Find(const char* method) const {
+  const Table& table = *table_.load(std::memory_order_acquire);
+  const std::size_t home = Home(table, method);
+  const std::uintptr_t mark = Mark(method);
+  for (std::size_t i = 0; i < kProbes; ++i) {
+    const std::uintptr_t slot = table.slots[home + i].load(
+        std::memory_order_acquire);  // pairs with the release in Insert()
+    if (slot == 0) return nullptr;
+    if ((slot & kMarkMask) != mark || slot == kForgotten) continue;
+    Entry* entry = EntryOf(slot);
+    if (std::strcmp(entry->method.c_str(), method) == 0) return entry;
+  }
+  return nullptr;
+}
+
+void BreakerScope::Cache::Insert(const char* method, Entry* entry) {
+  const std::uintptr_t mark = Mark(method);
+  const std::uintptr_t value = reinterpret_cast<std::uintptr_t>(entry) | mark;
+  for (;;) {
+    Table& table = *table_.load(std::memory_order_acquire);
+    std::atomic<std::uintptr_t>* const home = &table.slots[Home(table, method)];
+    for (std::size_t i = 0; i < kProbes; ++i) {
+      std::uintptr_t slot = home[i].load(std::memory_order_acquire);
+      if ((slot == 0 || slot == kForgotten) &&
+          home[i].compare_exchange_strong(slot, value,
+                                          std::memory_order_seq_cst)) {
+        return;
+      }
+    }
+    if (Grow(table)) continue;
+    // Rather one that may be this address under an earlier name.
+    std::size_t victim = 0;
+    for (std::size_t i = 0; i < kProbes; ++i) {
+      if ((home[i].load(std::memory_order_relaxed) & kMarkMask) == mark) {
+        victim = i;
+      }
+    }
+    home[victim].store(value, std::memory_order_seq_cst);
+    return;
+  }
+}
+
+bool BreakerScope::Cache::Grow(Table& full) {
+  if (full.bits == kMaxBits) return false;
+  MutexLock lock(mu_);
+  if (table_.load(std::memory_order_relaxed) == &full) {
+    // What the old table knew is found again through the registry. The old one
+    // stays: somebody may be reading it.
+    tables_.push_back(std::make_unique<Table>(full.bits + 1));
+    table_.store(tables_.back().get(), std::memory_order_release);
+  }
+  return true;
+}
+
+void BreakerScope::Cache::Forget(Entry* entry) {
+  MutexLock lock(mu_);
+  for (const auto& table : tables_) {
+    for (std::atomic<std::uintptr_t>& place : table->slots) {
+      std::uintptr_t slot = place.load(std::memory_order_seq_cst);
+      if (EntryOf(slot) == entry) {
+        place.compare_exchange_strong(slot, kForgotten,
+                                      std::memory_order_seq_cst);
+      }
+    }
+  }
 }
 
 }  // namespace fusebox

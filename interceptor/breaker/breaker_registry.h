@@ -3,7 +3,6 @@
 #ifndef FUSEBOX_INTERCEPTOR_BREAKER_BREAKER_REGISTRY_H_
 #define FUSEBOX_INTERCEPTOR_BREAKER_BREAKER_REGISTRY_H_
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -17,6 +16,7 @@
 
 #include "interceptor/breaker/circuit_breaker.h"
 #include "interceptor/breaker/clock.h"
+#include "interceptor/breaker/mutex.h"
 #include "interceptor/breaker/settings.h"
 #include "interceptor/breaker/state.h"
 
@@ -128,11 +128,11 @@ class BreakerRegistry {
   bool Reset(Role role, std::string_view target, std::string_view method);
 
   struct Stats {
-    std::size_t breakers = 0;         // overflow breakers not included
-    std::uint64_t overflowed = 0;     // look-ups answered by an overflow breaker
-    std::uint64_t retired = 0;        // idle breakers that gave their place up
-    std::uint64_t transitions = 0;    // delivered, that is the last sequence
-    std::uint64_t skipped = 0;        // changes lost: queue full
+    std::size_t breakers = 0;       // overflow breakers not included
+    std::uint64_t overflowed = 0;   // look-ups answered by an overflow breaker
+    std::uint64_t retired = 0;      // idle breakers that gave their place up
+    std::uint64_t transitions = 0;  // delivered, that is the last sequence
+    std::uint64_t skipped = 0;      // changes lost: queue full
   };
   Stats stats() const;
 
@@ -194,14 +194,51 @@ class BreakerScope {
 
   BreakerScope(BreakerRegistry& registry, Role role, std::string_view target);
 
-  // Recently found, by the address of the name; the name is compared, since
-  // generic stubs reuse addresses.
-  static constexpr std::size_t kCacheSize = 1024;
+  // Breakers by the address of the method's name. The name is compared as well,
+  // since generic stubs reuse addresses. Lock-free but for growing.
+  //
+  // A slot holds the address of an entry and, in the bits that its alignment
+  // leaves free, a mark made of the address of the name. Open addressing over
+  // kProbes neighbours; grows while a newcomer finds them taken, then replaces
+  // one of them.
+  class Cache {
+   public:
+    Cache();
+    Entry* Find(const char* method) const;
+    void Insert(const char* method, Entry* entry) FUSEBOX_EXCLUDES(mu_);
+    // Takes out every slot that leads to `entry`.
+    void Forget(Entry* entry) FUSEBOX_EXCLUDES(mu_);
+
+   private:
+    static constexpr int kMinBits = 5;
+    static constexpr int kMaxBits = 13;
+    static constexpr std::size_t kProbes = 8;
+    static constexpr std::uintptr_t kMarkMask = 63;   // entries: 64-byte lines
+    static constexpr std::uintptr_t kForgotten = 64;  // the address of nothing
+
+    struct Table {
+      explicit Table(int table_bits)
+          : bits(table_bits), slots((std::size_t{1} << bits) + kProbes) {}
+      const int bits;
+      std::vector<std::atomic<std::uintptr_t>> slots;
+    };
+    static std::size_t Home(const Table& table, const char* method);
+    static std::uintptr_t Mark(const char* method);
+    static Entry* EntryOf(std::uintptr_t slot) {
+      return reinterpret_cast<Entry*>(slot & ~kMarkMask);
+    }
+    // False if it is as large as it gets.
+    bool Grow(Table& full) FUSEBOX_EXCLUDES(mu_);
+
+    Mutex mu_;
+    std::vector<std::unique_ptr<Table>> tables_ FUSEBOX_GUARDED_BY(mu_);
+    std::atomic<Table*> table_;
+  };
 
   BreakerRegistry& registry_;
   const Role role_;
   const std::string target_;
-  const std::unique_ptr<std::array<std::atomic<Entry*>, kCacheSize>> cache_;
+  Cache cache_;
 };
 
 }  // namespace fusebox

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -215,16 +216,21 @@ class BasicCircuitBreaker {
   // `settings` must be valid (ValidateSettings); the breaker is closed since
   // `now`.
   BasicCircuitBreaker(const Settings& settings, TimePoint now,
-                      const Options& options);
+                      const Options& options)
+      : BasicCircuitBreaker(std::make_shared<const Policy>(settings), now,
+                            options) {}
   BasicCircuitBreaker(const Settings& settings, TimePoint now)
       : BasicCircuitBreaker(settings, now, Options()) {}
+  // The same for many breakers with one policy.
+  BasicCircuitBreaker(std::shared_ptr<const Policy> policy, TimePoint now,
+                      const Options& options);
 
   // Permits must be finished before.
   ~BasicCircuitBreaker() = default;
   BasicCircuitBreaker(const BasicCircuitBreaker&) = delete;
   BasicCircuitBreaker& operator=(const BasicCircuitBreaker&) = delete;
 
-  const Settings& settings() const { return settings_; }
+  const Settings& settings() const { return policy_->settings; }
 
   // Admits a call without looking at a clock if the breaker is plainly closed;
   // otherwise the permit is empty and nothing happened: ask Admit(). Wait-free.
@@ -237,7 +243,11 @@ class BasicCircuitBreaker {
 
   // Whether a call may be made now.
   Admission Admit(TimePoint now) { return Admit(now, ThreadRandom()); }
-  Admission Admit(TimePoint now, Random& random);
+  Admission Admit(TimePoint now, Random& random) {
+    Admission admission;
+    if (!RejectIfOpen(Ns(now), admission)) AdmitSlow(now, random, admission);
+    return admission;
+  }
 
   // Counts the outcome of a call that was admitted elsewhere, as one of the
   // current generation (`stale`: of an older one) that is not a probe.
@@ -301,7 +311,7 @@ class BasicCircuitBreaker {
   struct Times {
     std::int64_t origin = 0;  // ns, as all times here
     std::int64_t since = 0;
-    std::int64_t until = 0;  // end of the lease or of the override
+    std::int64_t until = 0;              // end of the lease or of the override
     std::uint64_t generation_start = 1;  // version that began the generation
     std::int64_t serial_offset = 0;      // serial of a bucket minus its number
     std::uint32_t generation = 1;
@@ -340,6 +350,9 @@ class BasicCircuitBreaker {
   static std::int64_t Ns(TimePoint t) { return t.time_since_epoch().count(); }
   static TimePoint AtNs(std::int64_t ns) { return TimePoint(Duration(ns)); }
 
+  const Record& RecordOf(std::uint64_t word) const {
+    return records_[static_cast<std::size_t>((word >> kRecordShift) & 0xff)];
+  }
   void StoreRecord(int index, const Times& times);
   // False if the word moved on meanwhile.
   bool ReadRecord(std::uint64_t word, Times& times) const;
@@ -367,19 +380,30 @@ class BasicCircuitBreaker {
   bool Close(std::uint64_t word, const Times& old, bool new_generation,
              std::int64_t at, TransitionReason reason);
 
-  Admission Reject(std::uint64_t word, RejectionReason reason,
-                   std::int64_t retry_after);
-  Admission Grant(std::uint64_t word) {
+  // The short way through an outage: open, and not yet time for a probe. False
+  // if that is not plainly so, and nothing happened.
+  bool RejectIfOpen(std::int64_t now, Admission& admission) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    if ((word & kFlagsMask) != StateFlags(State::kOpen)) return false;
+    const std::int64_t origin = RecordOf(word).origin.load(Sync::kAcquire);
+    const std::int64_t wait = origin + policy_->min_recovery_ns - now;
+    if (wait <= 0 || word_.load(Sync::kRelaxed) != word) return false;
+    window_.Add(Window::Total::kRejectedOpen);
+    admission.rejection = Rejection{RejectionReason::kOpen, Duration(wait)};
+    return true;
+  }
+  void AdmitSlow(TimePoint now, Random& random, Admission& admission);
+  void Reject(std::uint64_t word, RejectionReason reason,
+              std::int64_t retry_after, Admission& admission);
+  void Grant(std::uint64_t word, Admission& admission) {
     window_.Add(Window::Total::kAdmitted);
-    Admission admission;
     admission.permit = Permit(this, word);
-    return admission;
   }
 
   void Finish(std::uint64_t permit_word, Outcome outcome, TimePoint now,
               Duration latency, Random& random) {
     if ((outcome == Outcome::kOk || outcome == Outcome::kUserError) &&
-        latency.count() < policy_.slow_call_ns) {
+        latency.count() < policy_->slow_call_ns) {
       const std::uint64_t word = word_.load(Sync::kRelaxed);
       // The epoch is the word: nothing has changed since this thread last
       // counted, so the bucket it entered is still the right one.
@@ -396,14 +420,14 @@ class BasicCircuitBreaker {
                   Random& random);
   void Prove(std::uint64_t permit_word, TimePoint now, Random& random);
 
-  void Count(Outcome outcome, bool slow, std::uint64_t word,
-             const Times& times, std::int64_t now) {
-    const std::int64_t bucket = policy_.Bucket(now);
+  void Count(Outcome outcome, bool slow, std::uint64_t word, const Times& times,
+             std::int64_t now) {
+    const std::int64_t bucket = policy_->Bucket(now);
     window_.Count(outcome, slow, bucket + times.serial_offset, word,
-                  policy_.BucketEnd(bucket));
+                  policy_->BucketEnd(bucket));
   }
   OutcomeCounts WindowAt(const Times& times, std::int64_t now) const {
-    return window_.Sum(policy_.Bucket(now) + times.serial_offset);
+    return window_.Sum(policy_->Bucket(now) + times.serial_offset);
   }
   // What readers see: an open breaker that would admit a probe is half-open.
   StateView ViewOf(std::uint64_t word, const Times& times,
@@ -411,7 +435,7 @@ class BasicCircuitBreaker {
 
   // On one line: read by every call, written by none but transitions.
   alignas(64) Atomic<std::uint64_t> word_;
-  const Policy policy_;
+  const std::shared_ptr<const Policy> policy_;
   const NowFunction now_;
   const Listener listener_;
 
@@ -422,7 +446,6 @@ class BasicCircuitBreaker {
   // closed.
   std::array<Atomic<std::int64_t>, 5> stayed_ns_{};
   std::array<Atomic<std::uint32_t>, 9> transitions_{};  // from * 3 + to
-  const Settings settings_;
 };
 
 using CircuitBreaker = BasicCircuitBreaker<StdSync>;

@@ -8,21 +8,19 @@
 namespace fusebox {
 
 template <class Sync>
-BasicCircuitBreaker<Sync>::BasicCircuitBreaker(const Settings& settings,
-                                               TimePoint now,
-                                               const Options& options)
+BasicCircuitBreaker<Sync>::BasicCircuitBreaker(
+    std::shared_ptr<const Policy> policy, TimePoint now, const Options& options)
     : word_((std::uint64_t{1} << kVersionShift) |
-            (static_cast<std::uint64_t>(settings.mode) << kModeShift)),
-      policy_(settings),
+            (static_cast<std::uint64_t>(policy->settings.mode) << kModeShift)),
+      policy_(std::move(policy)),
       now_(options.now),
       listener_(options.listener),
-      window_(settings.buckets, options.shards),
-      settings_(settings) {
+      window_(policy_->settings.buckets, options.shards) {
   Times times;
   times.since = Ns(now);
   // Room below, so that the oldest bucket of any window has a serial >= 0.
   times.serial_offset =
-      std::max<std::int64_t>(0, -policy_.Bucket(Ns(now))) + Window::kWindowGap;
+      std::max<std::int64_t>(0, -policy_->Bucket(Ns(now))) + Window::kWindowGap;
   StoreRecord(0, times);
 }
 
@@ -45,8 +43,7 @@ void BasicCircuitBreaker<Sync>::StoreRecord(int index, const Times& times) {
 template <class Sync>
 bool BasicCircuitBreaker<Sync>::ReadRecord(std::uint64_t word,
                                            Times& times) const {
-  const Record& record =
-      records_[static_cast<std::size_t>((word >> kRecordShift) & 0xff)];
+  const Record& record = RecordOf(word);
   times.origin = record.origin.load(Sync::kAcquire);
   times.since = record.since.load(Sync::kAcquire);
   times.until = record.until.load(Sync::kAcquire);
@@ -90,7 +87,8 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
     return 0;
   }
   const std::uint64_t next_flags = flags | (word & kModeMask);
-  const bool visible = ((next_flags ^ word) & (kStateMask | kOverrideMask)) != 0;
+  const bool visible =
+      ((next_flags ^ word) & (kStateMask | kOverrideMask)) != 0;
   if (visible) {
     // Never before the change it follows, even if another thread's clock was
     // read a little earlier.
@@ -98,10 +96,9 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
     times.changes = old.changes + 1;
   }
   StoreRecord(index, times);
-  const std::uint64_t next = ((Version(word) + 1) << kVersionShift) |
-                             (static_cast<std::uint64_t>(index)
-                              << kRecordShift) |
-                             next_flags;
+  const std::uint64_t next =
+      ((Version(word) + 1) << kVersionShift) |
+      (static_cast<std::uint64_t>(index) << kRecordShift) | next_flags;
   std::uint64_t expected = word;
   if (!word_.compare_exchange_strong(expected, next, Sync::kAcqRel)) {
     ReturnRecord(index);
@@ -116,10 +113,9 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
   }
 
   const Override override_from = OverrideOf(word);
-  const std::size_t stay =
-      override_from == Override::kNone
-          ? static_cast<std::size_t>(StateOf(word))
-          : 2 + static_cast<std::size_t>(override_from);
+  const std::size_t stay = override_from == Override::kNone
+                               ? static_cast<std::size_t>(StateOf(word))
+                               : 2 + static_cast<std::size_t>(override_from);
   stayed_ns_[stay].fetch_add(times.since - old.since, Sync::kRelaxed);
   if (StateOf(word) != StateOf(next)) {
     transitions_[static_cast<std::size_t>(StateOf(word)) * 3 +
@@ -156,8 +152,8 @@ bool BasicCircuitBreaker<Sync>::Open(std::uint64_t word, const Times& old,
                                      bool new_generation, std::int64_t at,
                                      TransitionReason reason, Random& random) {
   Times times = old;
-  times.origin = at + policy_.OpenFor(old.openings, random.Jitter()) -
-                 policy_.min_recovery_ns;
+  times.origin = at + policy_->OpenFor(old.openings, random.Jitter()) -
+                 policy_->min_recovery_ns;
   // Far past the cap of the wait already; must only not wrap.
   if (old.openings < (1u << 20)) times.openings = old.openings + 1;
   if (new_generation) {
@@ -172,7 +168,8 @@ std::uint64_t BasicCircuitBreaker<Sync>::BecomeProved(std::uint64_t word,
                                                       const Times& old,
                                                       std::int64_t now) {
   Times times = old;
-  if (!policy_.ramp_from_opening) times.origin = now - policy_.min_recovery_ns;
+  if (!policy_->ramp_from_opening)
+    times.origin = now - policy_->min_recovery_ns;
   if (StateOf(word) == State::kOpen) times.serial_offset += Window::kWindowGap;
   return Swap(word, old, StateFlags(State::kHalfOpen) | kProved, times,
               TransitionReason::kProbeSucceeded, now);
@@ -205,9 +202,9 @@ bool BasicCircuitBreaker<Sync>::TimeIsCommitted(std::uint64_t word,
   }
   if (StateOf(word) != State::kHalfOpen) return true;
   if ((word & kProved) != 0) {
-    if (now - times.origin < policy_.max_recovery_ns) return true;
+    if (now - times.origin < policy_->max_recovery_ns) return true;
     Close(word, times, /*new_generation=*/false,
-          times.origin + policy_.max_recovery_ns,
+          times.origin + policy_->max_recovery_ns,
           TransitionReason::kRampFinished);
     return false;
   }
@@ -221,12 +218,13 @@ bool BasicCircuitBreaker<Sync>::TimeIsCommitted(std::uint64_t word,
 // May it pass?
 
 template <class Sync>
-BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Reject(
-    std::uint64_t word, RejectionReason reason, std::int64_t retry_after) {
-  Admission admission;
+void BasicCircuitBreaker<Sync>::Reject(std::uint64_t word,
+                                       RejectionReason reason,
+                                       std::int64_t retry_after,
+                                       Admission& admission) {
   if (ModeOf(word) == Mode::kShadow) {
     window_.Add(Window::Total::kShadowRejected);
-    return admission;
+    return;
   }
   switch (reason) {
     case RejectionReason::kOpen:
@@ -241,47 +239,50 @@ BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Reject(
   }
   admission.rejection =
       Rejection{reason, Duration(std::max<std::int64_t>(retry_after, 1))};
-  return admission;
 }
 
 template <class Sync>
-BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Admit(TimePoint now_point,
-                                                      Random& random) {
+void BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point, Random& random,
+                                          Admission& admission) {
   const std::int64_t now = Ns(now_point);
   std::optional<double> draw;
   for (;;) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
-    if ((word & kNotPlainlyClosed) == 0) return Grant(word);
-    if (ModeOf(word) == Mode::kOff) return Admission();
+    if ((word & kNotPlainlyClosed) == 0) return Grant(word, admission);
+    if (ModeOf(word) == Mode::kOff) return;
     Times times;
     if (!ReadRecord(word, times)) continue;
     if (!TimeIsCommitted(word, times, now, random)) continue;
 
-    if (OverrideOf(word) == Override::kForcedClosed) return Grant(word);
+    if (OverrideOf(word) == Override::kForcedClosed)
+      return Grant(word, admission);
     if (OverrideOf(word) == Override::kForcedOpen) {
       // Without an end nobody knows when: the longest wait of the policy.
       return Reject(word, RejectionReason::kForcedOpen,
-                    std::min(times.until - now, policy_.max_recovery_ns));
+                    std::min(times.until - now, policy_->max_recovery_ns),
+                    admission);
     }
     switch (StateOf(word)) {
       case State::kClosed:
-        return Grant(word);
+        return Grant(word, admission);
 
       case State::kOpen: {
-        const std::int64_t wait = times.origin + policy_.min_recovery_ns - now;
-        if (wait > 0) return Reject(word, RejectionReason::kOpen, wait);
-        if (policy_.drain_window_before_recovery &&
-            policy_.Unhealthy(WindowAt(times, now), policy_.min_requests)) {
+        const std::int64_t wait = times.origin + policy_->min_recovery_ns - now;
+        if (wait > 0)
+          return Reject(word, RejectionReason::kOpen, wait, admission);
+        if (policy_->drain_window_before_recovery &&
+            policy_->Unhealthy(WindowAt(times, now), policy_->min_requests)) {
           return Reject(word, RejectionReason::kOpen,
-                        policy_.BucketEnd(policy_.Bucket(now)) - now);
+                        policy_->BucketEnd(policy_->Bucket(now)) - now,
+                        admission);
         }
         Times next = times;
-        next.until = now + policy_.probe_lease_ns;
+        next.until = now + policy_->probe_lease_ns;
         next.serial_offset += Window::kWindowGap;
         if (const std::uint64_t probe =
                 Swap(word, times, StateFlags(State::kHalfOpen) | kProbeOut,
                      next, TransitionReason::kProbeAdmitted, now)) {
-          return Grant(probe);
+          return Grant(probe, admission);
         }
         continue;
       }
@@ -290,24 +291,26 @@ BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Admit(TimePoint now_point,
         if ((word & kProved) != 0) {
           const std::int64_t ramp = now - times.origin;
           if (!draw.has_value()) draw = random.Admission();
-          if (*draw * static_cast<double>(policy_.max_recovery_ns) <
+          if (*draw * static_cast<double>(policy_->max_recovery_ns) <
               static_cast<double>(ramp)) {
-            return Grant(word);
+            return Grant(word, admission);
           }
           return Reject(word, RejectionReason::kHalfOpenLimit,
-                        std::min(policy_.min_recovery_ns,
-                                 policy_.max_recovery_ns - ramp));
+                        std::min(policy_->min_recovery_ns,
+                                 policy_->max_recovery_ns - ramp),
+                        admission);
         }
         if ((word & kProbeOut) != 0) {
           return Reject(word, RejectionReason::kHalfOpenLimit,
-                        std::min(policy_.min_recovery_ns, times.until - now));
+                        std::min(policy_->min_recovery_ns, times.until - now),
+                        admission);
         }
         Times next = times;
-        next.until = now + policy_.probe_lease_ns;
+        next.until = now + policy_->probe_lease_ns;
         if (const std::uint64_t probe =
                 Swap(word, times, StateFlags(State::kHalfOpen) | kProbeOut,
                      next, TransitionReason::kProbeAdmitted, now)) {
-          return Grant(probe);
+          return Grant(probe, admission);
         }
         continue;
       }
@@ -325,7 +328,7 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
                                            Duration latency, Random& random) {
   const std::int64_t now = Ns(now_point);
   const bool ignored = outcome == Outcome::kIgnored;
-  const bool slow = !ignored && latency.count() >= policy_.slow_call_ns;
+  const bool slow = !ignored && latency.count() >= policy_->slow_call_ns;
   const bool bad = slow || IsFailure(outcome);
   // Set once the outcome is in the window, with the generation it went to.
   std::optional<std::uint64_t> counted_generation;
@@ -344,8 +347,8 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
         window_.Add(Window::Total::kStale);
         return;
       }
-      const bool probe_is_mine = probe_allowed && permit_word == word &&
-                                 (word & kProbeOut) != 0;
+      const bool probe_is_mine =
+          probe_allowed && permit_word == word && (word & kProbeOut) != 0;
       if (ignored) {
         if (probe_is_mine && !FreeProbeSlot(word)) continue;
         window_.Add(Window::Total::kIgnored);
@@ -380,8 +383,8 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
       return;
     }
     const std::int64_t minimum =
-        StateOf(word) == State::kClosed ? policy_.min_requests : 0;
-    if (const auto reason = policy_.Unhealthy(WindowAt(times, now), minimum)) {
+        StateOf(word) == State::kClosed ? policy_->min_requests : 0;
+    if (const auto reason = policy_->Unhealthy(WindowAt(times, now), minimum)) {
       if (Open(word, times, /*new_generation=*/true, now, *reason, random)) {
         return;
       }
@@ -450,27 +453,27 @@ StateView BasicCircuitBreaker<Sync>::ViewOf(std::uint64_t word,
     case State::kClosed:
       break;
     case State::kOpen: {
-      const std::int64_t probe_at = times.origin + policy_.min_recovery_ns;
+      const std::int64_t probe_at = times.origin + policy_->min_recovery_ns;
       if (now < probe_at) {
         view.next_change = AtNs(probe_at);
         break;
       }
       view.state = State::kHalfOpen;
-      if (policy_.drain_window_before_recovery) {
+      if (policy_->drain_window_before_recovery) {
         const OutcomeCounts window = WindowAt(times, now);
-        if (policy_.Unhealthy(window, policy_.min_requests)) {
+        if (policy_->Unhealthy(window, policy_->min_requests)) {
           view.state = State::kOpen;
         }
         // As outcomes roll out, the window may turn either way.
         if (window.total() != 0) {
-          view.next_change = AtNs(policy_.BucketEnd(policy_.Bucket(now)));
+          view.next_change = AtNs(policy_->BucketEnd(policy_->Bucket(now)));
         }
       }
       break;
     }
     case State::kHalfOpen:
       if ((word & kProved) != 0) {
-        view.next_change = AtNs(times.origin + policy_.max_recovery_ns);
+        view.next_change = AtNs(times.origin + policy_->max_recovery_ns);
       } else if ((word & kProbeOut) != 0) {
         view.next_change = AtNs(times.until);
       }
@@ -503,14 +506,14 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
     if (!TimeIsCommitted(word, times, now, random)) continue;
 
     BreakerSnapshot snapshot;
-    snapshot.settings = settings_;
+    snapshot.settings = settings();
     const StateView view = ViewOf(word, times, now);
     snapshot.state = view.state;
     snapshot.override_state = view.override_state;
     snapshot.next_change = view.next_change;
     snapshot.generation = times.generation;
     snapshot.proved = (word & kProved) != 0;
-    const std::int64_t probe_at = times.origin + policy_.min_recovery_ns;
+    const std::int64_t probe_at = times.origin + policy_->min_recovery_ns;
     std::int64_t since = times.since;
     if (view.override_state == Override::kNone &&
         StateOf(word) == State::kOpen) {
@@ -591,9 +594,9 @@ void BasicCircuitBreaker<Sync>::Force(Override override_state, TimePoint until,
     if (!TimeIsCommitted(word, times, now, ThreadRandom())) continue;
     Times next = times;
     next.until = Ns(until);
-    if (Swap(word, times, StateFlags(StateOf(word)) |
-                              OverrideFlags(override_state),
-             next, TransitionReason::kForced, now) != 0) {
+    if (Swap(word, times,
+             StateFlags(StateOf(word)) | OverrideFlags(override_state), next,
+             TransitionReason::kForced, now) != 0) {
       return;
     }
   }

@@ -15,8 +15,8 @@
 namespace fusebox {
 
 using Duration = std::chrono::nanoseconds;
-using TimePoint =
-    std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock,
+                                          std::chrono::nanoseconds>;
 
 // A source of the present moment. Must be thread-safe and never step back.
 using NowFunction = TimePoint (*)();
@@ -34,8 +34,8 @@ inline TimePoint CoarseNow() {
 #ifdef CLOCK_MONOTONIC_COARSE
   timespec now;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return TimePoint(Duration(std::int64_t{now.tv_sec} * 1'000'000'000 +
-                            now.tv_nsec));
+  return TimePoint(
+      Duration(std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec));
 #else
   return FineNow();
 #endif

@@ -19,8 +19,9 @@ bool Reached(std::uint64_t count, std::uint64_t ppm, std::uint64_t n) {
 
 }  // namespace
 
-Policy::Policy(const Settings& settings)
-    : bucket_width_ns(settings.bucket_width.count()),
+Policy::Policy(const Settings& source)
+    : settings(source),
+      bucket_width_ns(settings.bucket_width.count()),
       min_requests(settings.min_requests),
       timeout_ppm(PartsPerMillion(settings.timeout_threshold)),
       system_error_ppm(PartsPerMillion(settings.system_error_threshold)),

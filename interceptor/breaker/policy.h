@@ -19,10 +19,11 @@ namespace fusebox {
 //   unhealthy(minimum)         n > minimum and one of the classes, all failures
 //                              or the slow calls reached their threshold
 //
-// All times in nanoseconds. A plain value; thread-compatible.
+// All times in nanoseconds. A plain value, shared by the breakers it applies
+// to; thread-compatible.
 struct Policy {
   // `settings` must be valid.
-  explicit Policy(const Settings& settings);
+  explicit Policy(const Settings& source);
 
   // floor(t / bucket_width).
   std::int64_t Bucket(std::int64_t t) const {
@@ -43,6 +44,9 @@ struct Policy {
   //   * (1 + jitter * draw), rounded once to the nearest nanosecond.
   // `draw` in [-1, 1].
   std::int64_t OpenFor(std::uint32_t openings, double draw) const;
+
+  // Where the numbers come from.
+  Settings settings;
 
   std::int64_t bucket_width_ns;
   std::int64_t min_requests;

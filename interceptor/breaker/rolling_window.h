@@ -87,12 +87,12 @@ class RollingWindow {
         shard_bytes_(RoundUp(sizeof(Shard) +
                              sizeof(Cell) * static_cast<std::size_t>(buckets))),
         storage_(static_cast<std::byte*>(
-            ::operator new(storage_bytes(), std::align_val_t{kLine}))),
+            ::operator new (storage_bytes(), std::align_val_t{kLine}))),
         ring_(new (storage_ + shard_bytes_ * static_cast<std::size_t>(shards))
                   GatheredBucket[static_cast<std::size_t>(buckets)]) {
     for (int i = 0; i < shards; ++i) {
-      Shard* shard = new (storage_ + shard_bytes_ * static_cast<std::size_t>(i))
-          Shard;
+      Shard* shard =
+          new (storage_ + shard_bytes_ * static_cast<std::size_t>(i)) Shard;
       Cell* cells = Cells(*shard);
       for (int b = 0; b < buckets; ++b) new (cells + b) Cell;
     }
@@ -105,7 +105,7 @@ class RollingWindow {
       shard.~Shard();
     }
     for (std::uint32_t b = 0; b < buckets_; ++b) ring_[b].~GatheredBucket();
-    ::operator delete(storage_, std::align_val_t{kLine});
+    ::operator delete (storage_, std::align_val_t{kLine});
   }
 
   RollingWindow(const RollingWindow&) = delete;
@@ -304,13 +304,14 @@ class RollingWindow {
       const std::int64_t newest_window = last - std::int64_t{buckets_} + 1;
       if (from < newest_window) from = newest_window;
       Cell& cell = CellOf(shard, from);
-      if (cell.serial.load(Sync::kAcquire) == from) {         // with (C)
+      if (cell.serial.load(Sync::kAcquire) == from) {               // with (C)
         const std::uint64_t base = cell.base.load(Sync::kAcquire);  // with (B)
         const std::uint64_t ok = shard.good[0].load(Sync::kAcquire);
         const std::uint64_t user = shard.good[1].load(Sync::kAcquire);
         if (cell.serial.load(Sync::kRelaxed) == from) {
           counts.by_outcome[0] += static_cast<std::uint32_t>(ok - base);
-          counts.by_outcome[1] += static_cast<std::uint32_t>(user - (base >> 32));
+          counts.by_outcome[1] +=
+              static_cast<std::uint32_t>(user - (base >> 32));
           return;
         }
       }
@@ -319,7 +320,8 @@ class RollingWindow {
   }
 
   void Gather(std::size_t word_index, std::int64_t serial) {
-    GatheredBucket& place = ring_[static_cast<std::uint64_t>(serial) % buckets_];
+    GatheredBucket& place =
+        ring_[static_cast<std::uint64_t>(serial) % buckets_];
     std::int64_t used_for = place.serial.load(Sync::kAcquire);
     while (used_for < serial) {
       if (place.serial.compare_exchange_strong(used_for, serial,

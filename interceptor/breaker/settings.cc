@@ -63,8 +63,7 @@ bool operator==(const Settings& a, const Settings& b) {
          a.slow_call_duration == b.slow_call_duration &&
          a.slow_call_threshold == b.slow_call_threshold &&
          a.min_counted_deadline == b.min_counted_deadline &&
-         a.min_recovery == b.min_recovery &&
-         a.max_recovery == b.max_recovery &&
+         a.min_recovery == b.min_recovery && a.max_recovery == b.max_recovery &&
          a.backoff_multiplier == b.backoff_multiplier &&
          a.max_open_duration == b.max_open_duration && a.jitter == b.jitter &&
          a.probe_lease == b.probe_lease &&
@@ -207,8 +206,8 @@ std::string FormatDuration(Duration duration) {
   const struct {
     std::int64_t ns;
     const char* name;
-  } units[] = {{1'000'000'000, "s"}, {1'000'000, "ms"}, {1'000, "us"},
-               {1, "ns"}};
+  } units[] = {
+      {1'000'000'000, "s"}, {1'000'000, "ms"}, {1'000, "us"}, {1, "ns"}};
   const std::int64_t ns = duration.count();
   if (ns == 0) return "0s";
   const std::int64_t size = ns < 0 ? -ns : ns;

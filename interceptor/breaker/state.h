@@ -34,8 +34,8 @@ inline constexpr int kRejectionReasons = 3;
 
 // Why a state changed.
 enum class TransitionReason : unsigned char {
-  kTimeoutThreshold,       // timeouts reached timeout_threshold
-  kSystemErrorThreshold,   // and so on for the other classes
+  kTimeoutThreshold,      // timeouts reached timeout_threshold
+  kSystemErrorThreshold,  // and so on for the other classes
   kUnknownErrorThreshold,
   kFailureThreshold,
   kSlowCallThreshold,
@@ -114,8 +114,8 @@ struct BreakerSnapshot {
   State state = State::kClosed;
   Override override_state = Override::kNone;
   std::uint32_t generation = 1;
-  TimePoint since;                         // when `state` was entered
-  TimePoint next_probe = TimePoint::max();  // open: when a probe may go out
+  TimePoint since;                           // when `state` was entered
+  TimePoint next_probe = TimePoint::max();   // open: when a probe may go out
   TimePoint next_change = TimePoint::max();  // as StateView::next_change
   bool proved = false;                       // half-open: the ramp is running
 

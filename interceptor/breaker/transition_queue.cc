@@ -12,8 +12,7 @@ std::size_t RoundUpToPowerOfTwo(std::size_t n) {
 }  // namespace
 
 TransitionQueue::TransitionQueue(std::size_t capacity)
-    : mask_(RoundUpToPowerOfTwo(capacity) - 1),
-      places_(new Place[mask_ + 1]) {
+    : mask_(RoundUpToPowerOfTwo(capacity) - 1), places_(new Place[mask_ + 1]) {
   for (std::uint64_t i = 0; i <= mask_; ++i) {
     places_[i].ticket.store(i, std::memory_order_relaxed);
   }
