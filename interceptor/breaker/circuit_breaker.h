@@ -245,7 +245,9 @@ class BasicCircuitBreaker {
   Admission Admit(TimePoint now) { return Admit(now, ThreadRandom()); }
   Admission Admit(TimePoint now, Random& random) {
     Admission admission;
-    if (!RejectIfOpen(Ns(now), admission)) AdmitSlow(now, random, admission);
+    if (!DecideQuickly(Ns(now), random, admission)) {
+      AdmitSlow(now, random, admission);
+    }
     return admission;
   }
 
@@ -380,16 +382,33 @@ class BasicCircuitBreaker {
   bool Close(std::uint64_t word, const Times& old, bool new_generation,
              std::int64_t at, TransitionReason reason);
 
-  // The short way through an outage: open, and not yet time for a probe. False
-  // if that is not plainly so, and nothing happened.
-  bool RejectIfOpen(std::int64_t now, Admission& admission) {
+  // The short way through an outage: plainly open and not yet time for a probe,
+  // or on the ramp. False if it is neither, and nothing happened.
+  bool DecideQuickly(std::int64_t now, Random& random, Admission& admission) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
-    if ((word & kFlagsMask) != StateFlags(State::kOpen)) return false;
+    const std::uint64_t flags = word & kFlagsMask;
+    const bool open = flags == StateFlags(State::kOpen);
+    if (!open && flags != (StateFlags(State::kHalfOpen) | kProved)) {
+      return false;
+    }
     const std::int64_t origin = RecordOf(word).origin.load(Sync::kAcquire);
-    const std::int64_t wait = origin + policy_->min_recovery_ns - now;
-    if (wait <= 0 || word_.load(Sync::kRelaxed) != word) return false;
-    window_.Add(Window::Total::kRejectedOpen);
-    admission.rejection = Rejection{RejectionReason::kOpen, Duration(wait)};
+    if (word_.load(Sync::kRelaxed) != word) return false;
+    const std::int64_t elapsed = now - origin;
+    if (open) {
+      const std::int64_t wait = policy_->min_recovery_ns - elapsed;
+      if (wait <= 0) return false;
+      window_.Add(Window::Total::kRejectedOpen);
+      admission.rejection = Rejection{RejectionReason::kOpen, Duration(wait)};
+      return true;
+    }
+    if (elapsed >= policy_->max_recovery_ns) return false;
+    if (policy_->RampAdmits(elapsed, random.Admission())) {
+      Grant(word, admission);
+    } else {
+      window_.Add(Window::Total::kRejectedHalfOpenLimit);
+      admission.rejection = Rejection{RejectionReason::kHalfOpenLimit,
+                                      Duration(policy_->RampRetry(elapsed))};
+    }
     return true;
   }
   void AdmitSlow(TimePoint now, Random& random, Admission& admission);

@@ -289,16 +289,13 @@ void BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point, Random& random,
 
       case State::kHalfOpen: {
         if ((word & kProved) != 0) {
-          const std::int64_t ramp = now - times.origin;
+          const std::int64_t elapsed = now - times.origin;
           if (!draw.has_value()) draw = random.Admission();
-          if (*draw * static_cast<double>(policy_->max_recovery_ns) <
-              static_cast<double>(ramp)) {
+          if (policy_->RampAdmits(elapsed, *draw)) {
             return Grant(word, admission);
           }
           return Reject(word, RejectionReason::kHalfOpenLimit,
-                        std::min(policy_->min_recovery_ns,
-                                 policy_->max_recovery_ns - ramp),
-                        admission);
+                        policy_->RampRetry(elapsed), admission);
         }
         if ((word & kProbeOut) != 0) {
           return Reject(word, RejectionReason::kHalfOpenLimit,

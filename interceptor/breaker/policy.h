@@ -3,6 +3,7 @@
 #ifndef FUSEBOX_INTERCEPTOR_BREAKER_POLICY_H_
 #define FUSEBOX_INTERCEPTOR_BREAKER_POLICY_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -44,6 +45,18 @@ struct Policy {
   //   * (1 + jitter * draw), rounded once to the nearest nanosecond.
   // `draw` in [-1, 1].
   std::int64_t OpenFor(std::uint32_t openings, double draw) const;
+
+  // Whether the ramp admits a call `elapsed` after its origin: with probability
+  // elapsed / max_recovery, that is iff draw * max_recovery < elapsed. `draw`
+  // uniform in [0, 1).
+  bool RampAdmits(std::int64_t elapsed, double draw) const {
+    return draw * static_cast<double>(max_recovery_ns) <
+           static_cast<double>(elapsed);
+  }
+  // When a call that the ramp did not admit had better try again.
+  std::int64_t RampRetry(std::int64_t elapsed) const {
+    return std::min(min_recovery_ns, max_recovery_ns - elapsed);
+  }
 
   // Where the numbers come from.
   Settings settings;

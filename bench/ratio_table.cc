@@ -1,0 +1,108 @@
+#include "bench/ratio_table.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+namespace fusebox::bench {
+namespace {
+
+// Keeps the fastest run of each benchmark, in nanoseconds.
+class FastestRuns final : public benchmark::BenchmarkReporter {
+ public:
+  bool ReportContext(const Context&) override { return true; }
+
+  void ReportRuns(const std::vector<Run>& runs) override {
+    for (const Run& run : runs) {
+      if (run.run_type != Run::RT_Iteration || run.error_occurred) {
+        if (run.error_occurred) {
+          std::fprintf(stderr, "%s: %s\n", run.benchmark_name().c_str(),
+                       run.error_message.c_str());
+        }
+        continue;
+      }
+      const std::string name = run.benchmark_name();
+      // Google Benchmark adds this to the name of wall-clock runs.
+      const std::string wall = "/real_time";
+      const std::size_t at = name.find(wall);
+      const bool is_wall = at != std::string::npos;
+      const double per_iteration =
+          (is_wall ? run.real_accumulated_time : run.cpu_accumulated_time) /
+          static_cast<double>(run.iterations) * 1e9;
+      const std::string key =
+          is_wall ? name.substr(0, at) + name.substr(at + wall.size()) : name;
+      const auto [found, first] = fastest_.emplace(key, per_iteration);
+      if (!first) found->second = std::min(found->second, per_iteration);
+      if (isatty(STDERR_FILENO)) {
+        std::fprintf(stderr, "\r\033[K  %s", key.c_str());
+      }
+    }
+  }
+
+  void Finalize() override {
+    if (isatty(STDERR_FILENO)) std::fprintf(stderr, "\r\033[K");
+  }
+
+  // NaN if it was not run.
+  double Nanoseconds(const std::string& name) const {
+    const auto found = fastest_.find(name);
+    return found == fastest_.end() ? std::nan("") : found->second;
+  }
+
+ private:
+  std::map<std::string, double> fastest_;
+};
+
+}  // namespace
+
+int RunAndPrint(int argc, char** argv, const std::string& title,
+                const std::vector<Row>& rows) {
+  bool check = true;
+  std::vector<char*> arguments;
+  for (int i = 0; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--check=false") == 0) {
+      check = false;
+    } else {
+      arguments.push_back(argv[i]);
+    }
+  }
+  // In front, so that the command line wins.
+  std::string defaults[] = {"--benchmark_repetitions=7",
+                            "--benchmark_min_time=0.05",
+                            "--benchmark_enable_random_interleaving=true"};
+  for (std::string& one : defaults) {
+    arguments.insert(arguments.begin() + 1, one.data());
+  }
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
+
+  FastestRuns runs;
+  benchmark::RunSpecifiedBenchmarks(&runs);
+
+  int missed = 0;
+  std::printf("%s\n\n", title.c_str());
+  std::printf("| what | ns | ratio | to | must be |\n|---|---|---|---|---|\n");
+  for (const Row& row : rows) {
+    const double ns = runs.Nanoseconds(row.name);
+    const double ratio = ns / runs.Nanoseconds(row.base);
+    if (std::isnan(ratio)) continue;
+    std::printf("| %s | %.*f | %.*f | %s |", row.text.c_str(), ns < 100 ? 1 : 0,
+                ns, ratio < 0.1 ? 4 : 2, ratio, row.base.c_str());
+    if (std::isinf(row.limit)) {
+      std::printf(" |\n");
+    } else {
+      const bool kept = ratio <= row.limit;
+      std::printf(" <= %g%s |\n", row.limit, kept ? "" : " MISSED");
+      missed += kept ? 0 : 1;
+    }
+  }
+  std::printf("\n");
+  if (missed != 0) std::printf("%d ratio(s) beyond the limit\n", missed);
+  return check && missed != 0 ? 1 : 0;
+}
+
+}  // namespace fusebox::bench

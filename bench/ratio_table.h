@@ -1,0 +1,36 @@
+// Benchmarks as ratios: what a machine's noise leaves standing.
+
+#ifndef FUSEBOX_BENCH_RATIO_TABLE_H_
+#define FUSEBOX_BENCH_RATIO_TABLE_H_
+
+#include <benchmark/benchmark.h>
+
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace fusebox::bench {
+
+// One line of the table: the time of benchmark `name` over that of `base`.
+struct Row {
+  std::string text;  // what the reader sees
+  std::string name;  // as registered, with any "/threads:N"
+  std::string base;  // the same
+  double limit = std::numeric_limits<double>::infinity();  // of the ratio
+};
+
+// Runs every registered benchmark (or those --benchmark_filter names), several
+// times each and in random order, takes the fastest of each (the others were
+// disturbed), and prints `rows`. The time of a benchmark is the CPU time per
+// iteration, of one thread; with UseRealTime(), wall time.
+//
+// `argv`: Google Benchmark's flags, and --check=false to pass whatever the
+// ratios are. Returns the exit code: 0; 1 if a ratio is beyond its limit; 2 if
+// the arguments are wrong.
+int RunAndPrint(int argc, char** argv, const std::string& title,
+                const std::vector<Row>& rows);
+
+}  // namespace fusebox::bench
+
+#endif  // FUSEBOX_BENCH_RATIO_TABLE_H_
