@@ -55,7 +55,7 @@ class SharedBreaker {
 };
 SharedBreaker shared_breaker;
 
-constexpr int kShards = 3;  // of a machine with 2 cores
+constexpr int kShards = 4;  // of a machine with 2 cores
 
 void AdmitAndRecord(benchmark::State& state) {
   shared_breaker.Make(state, Settings(), kShards);

@@ -10,8 +10,8 @@
 namespace fusebox::bench {
 namespace {
 
-// Keeps the fastest run of each benchmark, in nanoseconds.
-class FastestRuns final : public benchmark::BenchmarkReporter {
+// Keeps the runs of each benchmark, in nanoseconds per iteration.
+class Runs final : public benchmark::BenchmarkReporter {
  public:
   bool ReportContext(const Context&) override { return true; }
 
@@ -34,8 +34,7 @@ class FastestRuns final : public benchmark::BenchmarkReporter {
           static_cast<double>(run.iterations) * 1e9;
       const std::string key =
           is_wall ? name.substr(0, at) + name.substr(at + wall.size()) : name;
-      const auto [found, first] = fastest_.emplace(key, per_iteration);
-      if (!first) found->second = std::min(found->second, per_iteration);
+      runs_[key].push_back(per_iteration);
       if (isatty(STDERR_FILENO)) {
         std::fprintf(stderr, "\r\033[K  %s", key.c_str());
       }
@@ -46,14 +45,17 @@ class FastestRuns final : public benchmark::BenchmarkReporter {
     if (isatty(STDERR_FILENO)) std::fprintf(stderr, "\r\033[K");
   }
 
-  // NaN if it was not run.
+  // The median; NaN if it was not run.
   double Nanoseconds(const std::string& name) const {
-    const auto found = fastest_.find(name);
-    return found == fastest_.end() ? std::nan("") : found->second;
+    const auto found = runs_.find(name);
+    if (found == runs_.end()) return std::nan("");
+    std::vector<double> sorted = found->second;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[sorted.size() / 2];
   }
 
  private:
-  std::map<std::string, double> fastest_;
+  std::map<std::string, std::vector<double>> runs_;
 };
 
 }  // namespace
@@ -80,7 +82,7 @@ int RunAndPrint(int argc, char** argv, const std::string& title,
   benchmark::Initialize(&count, arguments.data());
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
 
-  FastestRuns runs;
+  Runs runs;
   benchmark::RunSpecifiedBenchmarks(&runs);
 
   int missed = 0;

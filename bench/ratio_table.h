@@ -21,9 +21,9 @@ struct Row {
 };
 
 // Runs every registered benchmark (or those --benchmark_filter names), several
-// times each and in random order, takes the fastest of each (the others were
-// disturbed), and prints `rows`. The time of a benchmark is the CPU time per
-// iteration, of one thread; with UseRealTime(), wall time.
+// times each and in random order, takes the median of each, and prints `rows`.
+// The time of a benchmark is the CPU time per iteration, of one thread; with
+// UseRealTime(), wall time.
 //
 // `argv`: Google Benchmark's flags, and --check=false to pass whatever the
 // ratios are. Returns the exit code: 0; 1 if a ratio is beyond its limit; 2 if

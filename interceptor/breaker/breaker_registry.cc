@@ -24,6 +24,8 @@ namespace {
 // time, and within two sweeps, however short the time-out.
 constexpr Duration kGrace = std::chrono::seconds(30);
 
+constexpr unsigned kMaxShards = RollingWindow<StdSync>::kMaxShards;
+
 RegistryOptions WithSettings(const Settings& settings) {
   RegistryOptions options;
   options.settings = settings;
@@ -46,9 +48,9 @@ RegistryOptions Validated(RegistryOptions options) {
     add("idle_timeout: " + FormatDuration(options.idle_timeout) +
         " is out of range [1s, ...)");
   }
-  if (options.shards < 0 || options.shards > kMaxThreadSlots) {
+  if (options.shards < 0 || options.shards > int{kMaxShards}) {
     add("shards: " + std::to_string(options.shards) + " is out of range [0, " +
-        std::to_string(kMaxThreadSlots) + "]");
+        std::to_string(kMaxShards) + "]");
   }
   if (options.queue_capacity < 1)
     add("queue_capacity: 0 is out of range [1, ...)");
@@ -57,8 +59,7 @@ RegistryOptions Validated(RegistryOptions options) {
 
   if (options.shards == 0) {
     const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-    options.shards =
-        static_cast<int>(std::min(cores + 1, unsigned{kMaxThreadSlots}));
+    options.shards = static_cast<int>(std::min(2 * cores, kMaxShards));
   }
   if (!options.log) {
     options.log = [](const std::string& line) {
@@ -661,9 +662,11 @@ CircuitBreaker::Options BreakerScope::Entry::BreakerOptions(
   CircuitBreaker::Options breaker_options;
   breaker_options.shards = options.shards;
   breaker_options.now = options.now;
-  breaker_options.listener.notify = &BreakerRegistry::State::OnChange;
-  breaker_options.listener.rescheduled = &BreakerRegistry::State::OnRescheduled;
-  breaker_options.listener.context = this;
+  static const CircuitBreaker::Listener listener = {
+      &BreakerRegistry::State::OnChange,
+      &BreakerRegistry::State::OnRescheduled};
+  breaker_options.listener = &listener;
+  breaker_options.listener_context = this;
   return breaker_options;
 }
 

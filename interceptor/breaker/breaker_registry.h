@@ -39,8 +39,8 @@ struct RegistryOptions {
   // The clock of every breaker and of the glue.
   NowFunction now = &CoarseNow;
 
-  // Counter shards of each breaker; 0: one per core and one more, at most
-  // kMaxThreadSlots. Each costs 88 + 16 * buckets bytes, rounded up to 64.
+  // Counter shards of each breaker; 0: two per core, at most 64. Each costs 96
+  // + 16 * buckets bytes, rounded up to 64.
   int shards = 0;
 
   // State changes that may wait for the dispatcher; beyond it they are skipped

@@ -201,16 +201,16 @@ class BasicCircuitBreaker {
                    const StateChange& change, std::uint32_t number) = nullptr;
     // Only StateView::next_change did.
     void (*rescheduled)(void* context) = nullptr;
-    void* context = nullptr;
   };
 
   struct Options {
-    // Shards of the window: threads whose slot is below this count without
-    // contention.
+    // Shards of the window (rolling_window.h): half of them for threads with a
+    // slot, half for the others, by core. At most 64.
     int shards = 4;
     // Read only when a permit is dropped without Finish().
     NowFunction now = &CoarseNow;
-    Listener listener;
+    const Listener* listener = nullptr;  // must outlive the breaker
+    void* listener_context = nullptr;
   };
 
   // `settings` must be valid (ValidateSettings); the breaker is closed since
@@ -291,7 +291,7 @@ class BasicCircuitBreaker {
   template <class T>
   using Atomic = typename Sync::template Atomic<T>;
 
-  static constexpr int kRecords = 6;
+  static constexpr int kRecords = 4;
 
   // The flags of the word.
   static constexpr std::uint64_t kStateMask = 0x03;
@@ -317,17 +317,17 @@ class BasicCircuitBreaker {
     std::uint64_t generation_start = 1;  // version that began the generation
     std::int64_t serial_offset = 0;      // serial of a bucket minus its number
     std::uint32_t generation = 1;
-    std::uint32_t openings = 0;  // since last closed: k of the policy
+    std::uint32_t openings = 0;  // since last closed: k of the policy; 16 bits
     std::uint32_t changes = 0;   // of the state or override, so far
   };
   struct Record {
     Atomic<std::int64_t> origin{0};
     Atomic<std::int64_t> since{0};
     Atomic<std::int64_t> until{0};
-    Atomic<std::uint64_t> generation_start{0};
+    // generation_start << 16 | openings
+    Atomic<std::uint64_t> generation_start_and_openings{0};
     Atomic<std::int64_t> serial_offset{0};
     Atomic<std::uint32_t> generation{0};
-    Atomic<std::uint32_t> openings{0};
     Atomic<std::uint32_t> changes{0};
   };
 
@@ -352,6 +352,12 @@ class BasicCircuitBreaker {
   static std::int64_t Ns(TimePoint t) { return t.time_since_epoch().count(); }
   static TimePoint AtNs(std::int64_t ns) { return TimePoint(Duration(ns)); }
 
+  // Of the pairs that differ.
+  static std::size_t TransitionIndex(State from, State to) {
+    const auto row = static_cast<std::size_t>(from);
+    const auto column = static_cast<std::size_t>(to);
+    return row * 2 + (column > row ? column - 1 : column);
+  }
   const Record& RecordOf(std::uint64_t word) const {
     return records_[static_cast<std::size_t>((word >> kRecordShift) & 0xff)];
   }
@@ -456,15 +462,16 @@ class BasicCircuitBreaker {
   alignas(64) Atomic<std::uint64_t> word_;
   const std::shared_ptr<const Policy> policy_;
   const NowFunction now_;
-  const Listener listener_;
+  const Listener* const listener_;
+  void* const listener_context_;
 
   Window window_;
-  Atomic<std::uint32_t> claims_{1};  // a bit per record in use
   std::array<Record, kRecords> records_;
   // Of stays that have ended: closed, open, half-open, forced open, forced
   // closed.
   std::array<Atomic<std::int64_t>, 5> stayed_ns_{};
-  std::array<Atomic<std::uint32_t>, 9> transitions_{};  // from * 3 + to
+  std::array<Atomic<std::uint32_t>, 6> transitions_{};  // TransitionIndex()
+  Atomic<std::uint32_t> claims_{1};  // a bit per record in use
 };
 
 using CircuitBreaker = BasicCircuitBreaker<StdSync>;

@@ -15,6 +15,7 @@ BasicCircuitBreaker<Sync>::BasicCircuitBreaker(
       policy_(std::move(policy)),
       now_(options.now),
       listener_(options.listener),
+      listener_context_(options.listener_context),
       window_(policy_->settings.buckets, options.shards) {
   Times times;
   times.since = Ns(now);
@@ -33,10 +34,10 @@ void BasicCircuitBreaker<Sync>::StoreRecord(int index, const Times& times) {
   record.origin.store(times.origin, Sync::kRelease);
   record.since.store(times.since, Sync::kRelease);
   record.until.store(times.until, Sync::kRelease);
-  record.generation_start.store(times.generation_start, Sync::kRelease);
+  record.generation_start_and_openings.store(
+      times.generation_start << 16 | times.openings, Sync::kRelease);
   record.serial_offset.store(times.serial_offset, Sync::kRelease);
   record.generation.store(times.generation, Sync::kRelease);
-  record.openings.store(times.openings, Sync::kRelease);
   record.changes.store(times.changes, Sync::kRelease);
 }
 
@@ -47,10 +48,13 @@ bool BasicCircuitBreaker<Sync>::ReadRecord(std::uint64_t word,
   times.origin = record.origin.load(Sync::kAcquire);
   times.since = record.since.load(Sync::kAcquire);
   times.until = record.until.load(Sync::kAcquire);
-  times.generation_start = record.generation_start.load(Sync::kAcquire);
+  const std::uint64_t generation_start_and_openings =
+      record.generation_start_and_openings.load(Sync::kAcquire);
+  times.generation_start = generation_start_and_openings >> 16;
+  times.openings =
+      static_cast<std::uint32_t>(generation_start_and_openings & 0xffff);
   times.serial_offset = record.serial_offset.load(Sync::kAcquire);
   times.generation = record.generation.load(Sync::kAcquire);
-  times.openings = record.openings.load(Sync::kAcquire);
   times.changes = record.changes.load(Sync::kAcquire);
   return word_.load(Sync::kRelaxed) == word;
 }
@@ -106,8 +110,8 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
   }
   ReturnRecord(static_cast<int>((word >> kRecordShift) & 0xff));
   if (!visible) {
-    if (listener_.rescheduled != nullptr) {
-      listener_.rescheduled(listener_.context);
+    if (listener_ != nullptr && listener_->rescheduled != nullptr) {
+      listener_->rescheduled(listener_context_);
     }
     return next;
   }
@@ -118,11 +122,10 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
                                : 2 + static_cast<std::size_t>(override_from);
   stayed_ns_[stay].fetch_add(times.since - old.since, Sync::kRelaxed);
   if (StateOf(word) != StateOf(next)) {
-    transitions_[static_cast<std::size_t>(StateOf(word)) * 3 +
-                 static_cast<std::size_t>(StateOf(next))]
-        .fetch_add(1, Sync::kRelaxed);
+    transitions_[TransitionIndex(StateOf(word), StateOf(next))].fetch_add(
+        1, Sync::kRelaxed);
   }
-  if (listener_.notify != nullptr) {
+  if (listener_ != nullptr && listener_->notify != nullptr) {
     StateChange change;
     change.from = StateOf(word);
     change.to = StateOf(next);
@@ -131,7 +134,7 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
     change.reason = reason;
     change.generation = times.generation;
     change.at = AtNs(times.since);
-    listener_.notify(listener_.context, *this, change, times.changes);
+    listener_->notify(listener_context_, *this, change, times.changes);
   }
   return next;
 }
@@ -154,8 +157,8 @@ bool BasicCircuitBreaker<Sync>::Open(std::uint64_t word, const Times& old,
   Times times = old;
   times.origin = at + policy_->OpenFor(old.openings, random.Jitter()) -
                  policy_->min_recovery_ns;
-  // Far past the cap of the wait already; must only not wrap.
-  if (old.openings < (1u << 20)) times.openings = old.openings + 1;
+  // Must only not wrap: whatever grows with it has reached its cap long ago.
+  if (old.openings < 0xffff) times.openings = old.openings + 1;
   if (new_generation) {
     times.generation = old.generation + 1;
     times.generation_start = Version(word) + 1;
@@ -537,10 +540,12 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
         snapshot.time_forced_closed += stay;
         break;
     }
-    for (std::size_t from = 0; from < 3; ++from) {
-      for (std::size_t to = 0; to < 3; ++to) {
-        snapshot.transitions[from][to] =
-            transitions_[from * 3 + to].load(Sync::kRelaxed);
+    for (State from : {State::kClosed, State::kOpen, State::kHalfOpen}) {
+      for (State to : {State::kClosed, State::kOpen, State::kHalfOpen}) {
+        if (from == to) continue;
+        snapshot.transitions[static_cast<std::size_t>(from)]
+                            [static_cast<std::size_t>(to)] =
+            transitions_[TransitionIndex(from, to)].load(Sync::kRelaxed);
       }
     }
     if (word_.load(Sync::kAcquire) != word) continue;

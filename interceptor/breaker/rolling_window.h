@@ -23,8 +23,10 @@ namespace fusebox {
 //
 // Good outcomes are spread, bad ones are gathered:
 //
-//   shard 0..S-1   one per thread slot, written by one thread only: plain loads
-//                  and stores, no locked instruction, no shared cache line
+//   shards         written by one thread at a time: plain loads and stores, no
+//                  locked counting, no cache line that others write. One half
+//                  belongs to the thread slots 0, 1, ...; the other half is
+//                  borrowed for a moment, by core, by threads without a slot
 //     good[2]      ok and user errors of the lifetime
 //     cells[B]     for each bucket: what good[] was when the bucket began
 //   gathered       written by every thread with compare-and-swap
@@ -36,21 +38,26 @@ namespace fusebox {
 // outcomes are rare while a method is healthy, and a judgement needs them all:
 // gathering them costs one compare-and-swap and makes judging cheap.
 //
-// Bytes: 64-byte multiples of
-//   S * (88 + 16 B)  +  (56 B)  +  about 200.
+// A thread that finds the shard of its core borrowed counts its good outcome in
+// the gathered ring as well, so nobody ever waits for anybody.
+//
+// Heap bytes: S * (96 + 16 B) + 56 B, each term rounded up to 64, for S shards
+// and B buckets.
 //
 // Invariants
-//  W1 A shard and its cells are written only by the thread that owns the slot.
-//     Holds because ThreadSlot() has one live owner; a new owner synchronizes
-//     with the old one through the slot table's lock.
+//  W1 A shard and its cells are written by one thread at a time, which sees
+//     what the one before wrote. Holds because a slot has one live owner, and
+//     the next one synchronizes with it through the slot table's lock; and
+//     because a borrower takes `borrowed` with acquire and gives it back with
+//     release.
 //  W2 cells[s % B], when its serial reads s before and after its counts were
 //     read, holds good[] as of the first moment of bucket s in that shard.
-//     Holds because the owner clears the serial (A), then writes the counts
+//     Holds because the writer clears the serial (A), then writes the counts
 //     with release (B), then the serial with release (C). A reader that saw any
 //     count of (B) synchronizes with it and so sees (A) or something later in
 //     its second look at the serial.
 //  W3 first <= last, and every serial in [first, last] was filled, unless the
-//     owner is just starting over: it stores `first` before `last`.
+//     writer is just starting over: it stores `first` before `last`.
 //  W4 A word of the gathered ring belongs to serial s iff bucket[s % B] == s
 //     and the word's tag is the low half of s. A word is changed only by
 //     compare-and-swap, by adding to a matching tag or by replacing another
@@ -77,15 +84,18 @@ class RollingWindow {
     kStale,
   };
 
+  static constexpr int kMaxShards = 64;
+
   // Further than the window is wide and than any thread lags behind.
   static constexpr std::int64_t kWindowGap = std::int64_t{1} << 16;
 
-  // 1 <= buckets <= 1000, 0 <= shards <= kMaxThreadSlots.
+  // 1 <= buckets <= 1000, 0 <= shards <= kMaxShards.
   RollingWindow(int buckets, int shards)
       : buckets_(static_cast<std::uint32_t>(buckets)),
         shard_count_(shards),
-        shard_bytes_(RoundUp(sizeof(Shard) +
-                             sizeof(Cell) * static_cast<std::size_t>(buckets))),
+        owned_(shards - shards / 2),
+        shard_bytes_(static_cast<std::uint32_t>(RoundUp(
+            sizeof(Shard) + sizeof(Cell) * static_cast<std::size_t>(buckets)))),
         storage_(static_cast<std::byte*>(
             ::operator new (storage_bytes(), std::align_val_t{kLine}))),
         ring_(new (storage_ + shard_bytes_ * static_cast<std::size_t>(shards))
@@ -121,21 +131,19 @@ class RollingWindow {
   void Add(Total total) {
     const auto index = static_cast<std::size_t>(total);
     if (index < kSpreadTotals) {
-      if (Shard* shard = OwnShard()) {
-        Increment(shard->totals[index]);
-        return;
-      }
+      const HeldShard shard(*this);
+      if (shard) return Increment(shard->totals[index]);
     }
     totals_[index].fetch_add(1, Sync::kRelaxed);
   }
 
-  // Counts a good outcome the short way: if the calling thread's last one was
-  // counted for the same `epoch` and `now_ns` is still in that bucket. False if
-  // nothing was done. Wait-free.
+  // Counts a good outcome the short way: if the last one in the shard at hand
+  // was counted for the same `epoch` and `now_ns` is still in that bucket.
+  // False if nothing was done. Wait-free.
   bool CountGoodAgain(Outcome outcome, std::uint64_t epoch,
                       std::int64_t now_ns) {
-    Shard* shard = OwnShard();
-    if (shard == nullptr || shard->epoch.load(Sync::kRelaxed) != epoch ||
+    const HeldShard shard(*this);
+    if (!shard || shard->epoch.load(Sync::kRelaxed) != epoch ||
         now_ns >= shard->bucket_end_ns.load(Sync::kRelaxed)) {
       return false;
     }
@@ -150,12 +158,12 @@ class RollingWindow {
   void Count(Outcome outcome, bool slow, std::int64_t serial,
              std::uint64_t epoch, std::int64_t bucket_end_ns) {
     if (!slow && !IsFailure(outcome)) {
-      if (Shard* shard = OwnShard()) {
+      const HeldShard shard(*this);
+      if (shard) {
         Enter(*shard, serial);
         shard->epoch.store(epoch, Sync::kRelaxed);
         shard->bucket_end_ns.store(bucket_end_ns, Sync::kRelaxed);
-        Increment(shard->good[static_cast<std::size_t>(outcome)]);
-        return;
+        return Increment(shard->good[static_cast<std::size_t>(outcome)]);
       }
     }
     CountTotalOnly(outcome, slow);
@@ -228,9 +236,10 @@ class RollingWindow {
     // The serials that cells[] covers.
     Atomic<std::int64_t> first{0};
     Atomic<std::int64_t> last{kNoSerial};
-    // The owner's memory for CountGoodAgain().
+    // The writer's memory for CountGoodAgain().
     Atomic<std::uint64_t> epoch{0};
     Atomic<std::int64_t> bucket_end_ns{0};
+    Atomic<std::uint64_t> borrowed{0};
     // Cell cells[buckets] follows.
   };
 
@@ -259,18 +268,43 @@ class RollingWindow {
     return Cells(shard)[static_cast<std::uint64_t>(serial) % buckets_];
   }
 
-  // The calling thread's shard, or null if it has none (W1).
-  Shard* OwnShard() const {
-    const int slot = Sync::ThreadSlot();
-    return slot < shard_count_ ? &ShardAt(slot) : nullptr;
-  }
+  // The shard the calling thread may write while this lives, or none (W1).
+  class HeldShard {
+   public:
+    explicit HeldShard(RollingWindow& window) {
+      const int slot = Sync::ThreadSlot();
+      if (slot < window.owned_) {
+        shard_ = &window.ShardAt(slot);
+        return;
+      }
+      const int lent = window.shard_count_ - window.owned_;
+      if (lent == 0) return;
+      Shard& shard = window.ShardAt(window.owned_ + Sync::Core() % lent);
+      if (shard.borrowed.exchange(1, Sync::kAcquire) != 0) return;
+      shard_ = &shard;
+      lender_ = &shard;
+    }
+    ~HeldShard() {
+      if (lender_ != nullptr) lender_->borrowed.store(0, Sync::kRelease);
+    }
+    HeldShard(const HeldShard&) = delete;
+    HeldShard& operator=(const HeldShard&) = delete;
+
+    explicit operator bool() const { return shard_ != nullptr; }
+    Shard& operator*() const { return *shard_; }
+    Shard* operator->() const { return shard_; }
+
+   private:
+    Shard* shard_ = nullptr;
+    Shard* lender_ = nullptr;
+  };
 
   // Single writer: a load and a store, not a locked read-modify-write.
   static void Increment(Atomic<std::uint64_t>& counter) {
     counter.store(counter.load(Sync::kRelaxed) + 1, Sync::kRelaxed);
   }
 
-  // Owner only. Makes `serial` the newest bucket of the shard. A serial older
+  // Writer only. Makes `serial` the newest bucket of the shard. A serial older
   // than the newest (a clock read before another's) stays in the newest.
   void Enter(Shard& shard, std::int64_t serial) {
     const std::int64_t last = shard.last.load(Sync::kRelaxed);
@@ -315,7 +349,7 @@ class RollingWindow {
           return;
         }
       }
-      Sync::Pause();  // the owner moved on by a whole window meanwhile
+      Sync::Pause();  // the writer moved on by a whole window meanwhile
     }
   }
 
@@ -376,7 +410,8 @@ class RollingWindow {
 
   const std::uint32_t buckets_;
   const int shard_count_;
-  const std::size_t shard_bytes_;
+  const int owned_;
+  const std::uint32_t shard_bytes_;
   std::byte* const storage_;
   GatheredBucket* const ring_;
 

@@ -6,6 +6,8 @@
 #ifndef FUSEBOX_INTERCEPTOR_BREAKER_SYNC_H_
 #define FUSEBOX_INTERCEPTOR_BREAKER_SYNC_H_
 
+#include <sched.h>
+
 #include <atomic>
 
 #include "interceptor/breaker/thread_slot.h"
@@ -13,10 +15,11 @@
 namespace fusebox {
 
 // A Sync policy provides
-//   Atomic<T>      load, store, compare_exchange_strong, fetch_add, fetch_and,
-//                  each with an explicit order;
+//   Atomic<T>      load, store, exchange, compare_exchange_strong, fetch_add,
+//                  fetch_and, each with an explicit order;
 //   kRelaxed ...   the orders;
 //   ThreadSlot()   the calling thread's slot (thread_slot.h);
+//   Core()         the core the thread runs on, or any number >= 0: a hint;
 //   Pause()        a hint inside a retry loop.
 struct StdSync {
   template <class T>
@@ -28,6 +31,14 @@ struct StdSync {
   static constexpr std::memory_order kAcqRel = std::memory_order_acq_rel;
 
   static int ThreadSlot() { return fusebox::ThreadSlot(); }
+  static int Core() {
+#ifdef __linux__
+    const int core = sched_getcpu();
+    return core < 0 ? 0 : core;
+#else
+    return 0;
+#endif
+  }
   static void Pause() {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
