@@ -103,6 +103,7 @@ struct BreakerScope::Entry {
         target(entry_target),
         method(entry_method),
         hash(HashOf(role, target, method)),
+        short_method(ShortCopy(method)),
         breaker(policy, now, BreakerOptions(options)),
         idle_since(now) {}
 
@@ -114,12 +115,29 @@ struct BreakerScope::Entry {
            target == other_target;
   }
 
+  // Whether `name` is the method. Look-ups do nothing else.
+  bool IsMethod(const char* name) const {
+    return std::strcmp(name, short_method[0] != '\0' ? short_method.data()
+                                                     : method.c_str()) == 0;
+  }
+
+  static constexpr std::size_t kShort = 64;
+  static std::array<char, kShort> ShortCopy(const std::string& name) {
+    std::array<char, kShort> copy = {};
+    if (name.size() < kShort)
+      std::memcpy(copy.data(), name.data(), name.size());
+    return copy;
+  }
+
   BreakerRegistry::State& registry;
   const std::uint64_t id;
   const Role role;
   const std::string target;
   const std::string method;
   const std::size_t hash;
+  // The method again, if it is shorter than a cache line, right in front of the
+  // line of the breaker that the call reads next.
+  alignas(64) const std::array<char, kShort> short_method;
   CircuitBreaker breaker;
 
   std::atomic<Entry*> next{nullptr};  // in its chain
@@ -831,7 +849,7 @@ BreakerScope::Entry* BreakerScope::Cache::Find(const char* method) const {
     if (slot == 0) return nullptr;
     if ((slot & kMarkMask) != mark || slot == kForgotten) continue;
     Entry* entry = EntryOf(slot);
-    if (std::strcmp(entry->method.c_str(), method) == 0) return entry;
+    if (entry->IsMethod(method)) return entry;
   }
   return nullptr;
 }

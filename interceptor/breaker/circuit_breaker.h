@@ -458,14 +458,15 @@ class BasicCircuitBreaker {
   StateView ViewOf(std::uint64_t word, const Times& times,
                    std::int64_t now) const;
 
-  // On one line: read by every call, written by none but transitions.
+  // The first cache line is all that a call on a closed method reads: the word,
+  // the policy and the shape of the window.
   alignas(64) Atomic<std::uint64_t> word_;
   const std::shared_ptr<const Policy> policy_;
+  Window window_;
+
   const NowFunction now_;
   const Listener* const listener_;
   void* const listener_context_;
-
-  Window window_;
   std::array<Record, kRecords> records_;
   // Of stays that have ended: closed, open, half-open, forced open, forced
   // closed.

@@ -13,10 +13,10 @@ BasicCircuitBreaker<Sync>::BasicCircuitBreaker(
     : word_((std::uint64_t{1} << kVersionShift) |
             (static_cast<std::uint64_t>(policy->settings.mode) << kModeShift)),
       policy_(std::move(policy)),
+      window_(policy_->settings.buckets, options.shards),
       now_(options.now),
       listener_(options.listener),
-      listener_context_(options.listener_context),
-      window_(policy_->settings.buckets, options.shards) {
+      listener_context_(options.listener_context) {
   Times times;
   times.since = Ns(now);
   // Room below, so that the oldest bucket of any window has a serial >= 0.

@@ -230,16 +230,17 @@ class RollingWindow {
   };
 
   struct Shard {
-    // Lifetime totals of this slot, read by everybody.
+    // What a good outcome of a closed method touches comes first and shares a
+    // cache line. The writer's memory for CountGoodAgain():
+    Atomic<std::uint64_t> epoch{0};
+    Atomic<std::int64_t> bucket_end_ns{0};
+    Atomic<std::uint64_t> borrowed{0};
+    // Lifetime totals, read by everybody.
     std::array<Atomic<std::uint64_t>, kGoodOutcomes> good{};
     std::array<Atomic<std::uint64_t>, kSpreadTotals> totals{};
     // The serials that cells[] covers.
     Atomic<std::int64_t> first{0};
     Atomic<std::int64_t> last{kNoSerial};
-    // The writer's memory for CountGoodAgain().
-    Atomic<std::uint64_t> epoch{0};
-    Atomic<std::int64_t> bucket_end_ns{0};
-    Atomic<std::uint64_t> borrowed{0};
     // Cell cells[buckets] follows.
   };
 
