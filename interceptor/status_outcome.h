@@ -4,6 +4,9 @@
 #define FUSEBOX_INTERCEPTOR_STATUS_OUTCOME_H_
 
 #include <array>
+#include <bitset>
+#include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -37,13 +40,16 @@ class StatusOutcomes {
   void Set(int code, Outcome outcome) { outcomes_[Index(code)] = outcome; }
 
  private:
+  friend class OutcomeRules;
+
   static constexpr std::size_t kCodes = 17;
+  static constexpr std::size_t kSlots = kCodes + 1;
   static std::size_t Index(int code) {
     return code < 0 || code >= static_cast<int>(kCodes)
                ? kCodes
                : static_cast<std::size_t>(code);
   }
-  std::array<Outcome, kCodes + 1> outcomes_;
+  std::array<Outcome, kSlots> outcomes_;
 };
 
 // The same for all methods, with exceptions for some. Thread-compatible.
@@ -51,17 +57,22 @@ class OutcomeRules {
  public:
   explicit OutcomeRules(Role role) : defaults_(role) {}
 
+  // For every method without an exception for `code`, whichever is set first.
   void Set(int code, Outcome outcome);
-  // `method` as gRPC writes it: "/pkg.Service/Method".
+  // An exception. `method` as gRPC writes it: "/pkg.Service/Method".
   void Set(std::string_view method, int code, Outcome outcome);
 
   // Takes no lock and allocates nothing; compares no string while no method has
-  // an exception.
+  // an exception. Valid until the rules change.
   const StatusOutcomes& For(std::string_view method) const;
 
  private:
+  struct Exceptions {
+    StatusOutcomes outcomes;  // the defaults included
+    std::bitset<StatusOutcomes::kSlots> codes;
+  };
   StatusOutcomes defaults_;
-  std::map<std::string, StatusOutcomes, std::less<>> methods_;
+  std::map<std::string, Exceptions, std::less<>> methods_;
 };
 
 // What the glue knows when a call has ended.
