@@ -1,0 +1,57 @@
+#include "tools/command_line.h"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace fusebox {
+namespace {
+
+bool IsHelp(std::string_view argument) {
+  return argument == "--help" || argument == "-help" || argument == "-h";
+}
+
+ParsedFlags Error(std::string text) {
+  ParsedFlags parsed;
+  parsed.error = std::move(text);
+  return parsed;
+}
+
+}  // namespace
+
+ParsedFlags ParseFlags(const std::vector<std::string_view>& arguments,
+                       const std::vector<Flag>& flags) {
+  // Help first: who asks for it wants no lecture on the other arguments.
+  if (std::any_of(arguments.begin(), arguments.end(), IsHelp)) {
+    ParsedFlags parsed;
+    parsed.help = true;
+    return parsed;
+  }
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view argument = arguments[i];
+    if (argument.size() < 2 || argument[0] != '-') {
+      return Error("unexpected argument \"" + std::string(argument) + "\"");
+    }
+    std::string_view name = argument.substr(argument[1] == '-' ? 2 : 1);
+    const std::size_t equals = name.find('=');
+    const bool has_value = equals != std::string_view::npos;
+    const std::string_view value = has_value ? name.substr(equals + 1) : "";
+    name = name.substr(0, equals);
+
+    const auto flag =
+        std::find_if(flags.begin(), flags.end(),
+                     [&](const Flag& known) { return known.name == name; });
+    if (flag == flags.end()) {
+      return Error("unknown flag \"" + std::string(argument) + "\"");
+    }
+    if (has_value) {
+      *flag->value = value;
+    } else if (i + 1 < arguments.size()) {
+      *flag->value = arguments[++i];
+    } else {
+      return Error("--" + std::string(name) + " takes a value");
+    }
+  }
+  return ParsedFlags();
+}
+
+}  // namespace fusebox
