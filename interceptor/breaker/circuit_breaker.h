@@ -260,7 +260,8 @@ class BasicCircuitBreaker {
   StateView View(TimePoint now) { return View(now, ThreadRandom()); }
   StateView View(TimePoint now, Random& random);
 
-  // Everything but the names, which a breaker does not know.
+  // Everything but the names, which a breaker does not know. May wait for a
+  // thread that is in the middle of a state change.
   BreakerSnapshot Snapshot(TimePoint now) {
     return Snapshot(now, ThreadRandom());
   }
@@ -309,11 +310,22 @@ class BasicCircuitBreaker {
   // Shadow mode admits as well.
   static constexpr std::uint64_t kNotPlainlyClosed = kFlagsMask & ~kShadow;
 
+  // Time spent in stays that have ended: closed, open, half-open, forced open,
+  // forced closed.
+  static constexpr std::size_t kStays = 5;
+  static std::size_t StayOf(std::uint64_t word) {
+    const Override override_state = OverrideOf(word);
+    return override_state == Override::kNone
+               ? static_cast<std::size_t>(StateOf(word))
+               : 2 + static_cast<std::size_t>(override_state);
+  }
+
   // What belongs to one value of the word, as plain values.
   struct Times {
     std::int64_t origin = 0;  // ns, as all times here
     std::int64_t since = 0;
-    std::int64_t until = 0;              // end of the lease or of the override
+    // When time alone ends the state: the lease, the ramp or the override.
+    std::int64_t until = 0;
     std::uint64_t generation_start = 1;  // version that began the generation
     std::int64_t serial_offset = 0;      // serial of a bucket minus its number
     std::uint32_t generation = 1;
@@ -407,7 +419,7 @@ class BasicCircuitBreaker {
       admission.rejection = Rejection{RejectionReason::kOpen, Duration(wait)};
       return true;
     }
-    if (elapsed >= policy_->max_recovery_ns) return false;
+    if (elapsed >= policy_->max_recovery_ns) return false;  // the ramp is over
     if (policy_->RampAdmits(elapsed, random.Admission())) {
       Grant(word, admission);
     } else {
@@ -468,11 +480,10 @@ class BasicCircuitBreaker {
   const Listener* const listener_;
   void* const listener_context_;
   std::array<Record, kRecords> records_;
-  // Of stays that have ended: closed, open, half-open, forced open, forced
-  // closed.
-  std::array<Atomic<std::int64_t>, 5> stayed_ns_{};
+  std::array<Atomic<std::int64_t>, kStays> stayed_ns_{};
   std::array<Atomic<std::uint32_t>, 6> transitions_{};  // TransitionIndex()
-  Atomic<std::uint32_t> claims_{1};  // a bit per record in use
+  Atomic<std::uint32_t> claims_{1};     // a bit per record in use
+  Atomic<std::uint32_t> accounted_{0};  // changes that the two above include
 };
 
 using CircuitBreaker = BasicCircuitBreaker<StdSync>;

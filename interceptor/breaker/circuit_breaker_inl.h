@@ -116,20 +116,17 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
     return next;
   }
 
-  const Override override_from = OverrideOf(word);
-  const std::size_t stay = override_from == Override::kNone
-                               ? static_cast<std::size_t>(StateOf(word))
-                               : 2 + static_cast<std::size_t>(override_from);
-  stayed_ns_[stay].fetch_add(times.since - old.since, Sync::kRelaxed);
+  stayed_ns_[StayOf(word)].fetch_add(times.since - old.since, Sync::kRelaxed);
   if (StateOf(word) != StateOf(next)) {
     transitions_[TransitionIndex(StateOf(word), StateOf(next))].fetch_add(
         1, Sync::kRelaxed);
   }
+  accounted_.fetch_add(1, Sync::kRelease);
   if (listener_ != nullptr && listener_->notify != nullptr) {
     StateChange change;
     change.from = StateOf(word);
     change.to = StateOf(next);
-    change.override_from = override_from;
+    change.override_from = OverrideOf(word);
     change.override_to = OverrideOf(next);
     change.reason = reason;
     change.generation = times.generation;
@@ -173,6 +170,8 @@ std::uint64_t BasicCircuitBreaker<Sync>::BecomeProved(std::uint64_t word,
   Times times = old;
   if (!policy_->ramp_from_opening)
     times.origin = now - policy_->min_recovery_ns;
+  // Not before now: a ramp that began at the opening may be over already.
+  times.until = std::max(now, times.origin + policy_->max_recovery_ns);
   if (StateOf(word) == State::kOpen) times.serial_offset += Window::kWindowGap;
   return Swap(word, old, StateFlags(State::kHalfOpen) | kProved, times,
               TransitionReason::kProbeSucceeded, now);
@@ -205,9 +204,8 @@ bool BasicCircuitBreaker<Sync>::TimeIsCommitted(std::uint64_t word,
   }
   if (StateOf(word) != State::kHalfOpen) return true;
   if ((word & kProved) != 0) {
-    if (now - times.origin < policy_->max_recovery_ns) return true;
-    Close(word, times, /*new_generation=*/false,
-          times.origin + policy_->max_recovery_ns,
+    if (now < times.until) return true;
+    Close(word, times, /*new_generation=*/false, times.until,
           TransitionReason::kRampFinished);
     return false;
   }
@@ -262,7 +260,7 @@ void BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point, Random& random,
     if (OverrideOf(word) == Override::kForcedOpen) {
       // Without an end nobody knows when: the longest wait of the policy.
       return Reject(word, RejectionReason::kForcedOpen,
-                    std::min(times.until - now, policy_->max_recovery_ns),
+                    std::min(times.until, now + policy_->max_recovery_ns) - now,
                     admission);
     }
     switch (StateOf(word)) {
@@ -472,9 +470,7 @@ StateView BasicCircuitBreaker<Sync>::ViewOf(std::uint64_t word,
       break;
     }
     case State::kHalfOpen:
-      if ((word & kProved) != 0) {
-        view.next_change = AtNs(times.origin + policy_->max_recovery_ns);
-      } else if ((word & kProbeOut) != 0) {
+      if ((word & (kProved | kProbeOut)) != 0) {
         view.next_change = AtNs(times.until);
       }
       break;
@@ -505,6 +501,13 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
     if (!ReadRecord(word, times)) continue;
     if (!TimeIsCommitted(word, times, now, random)) continue;
 
+    // The thread that made the last change has yet to account for the stay that
+    // it ended: without it the sums would step back.
+    if (accounted_.load(Sync::kAcquire) != times.changes) {
+      Sync::Pause();
+      continue;
+    }
+
     BreakerSnapshot snapshot;
     snapshot.settings = settings();
     const StateView view = ViewOf(word, times, now);
@@ -523,23 +526,15 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
     snapshot.since = AtNs(since);
     snapshot.window = WindowAt(times, now);
 
-    for (std::size_t i = 0; i < 3; ++i) {
-      snapshot.time_in_state[i] = Duration(stayed_ns_[i].load(Sync::kRelaxed));
+    std::array<std::int64_t, kStays> stays;
+    for (std::size_t i = 0; i < kStays; ++i) {
+      stays[i] = stayed_ns_[i].load(Sync::kRelaxed);
     }
-    snapshot.time_forced_open = Duration(stayed_ns_[3].load(Sync::kRelaxed));
-    snapshot.time_forced_closed = Duration(stayed_ns_[4].load(Sync::kRelaxed));
-    const Duration stay(std::max<std::int64_t>(now - times.since, 0));
-    switch (view.override_state) {
-      case Override::kNone:
-        snapshot.time_in_state[static_cast<std::size_t>(StateOf(word))] += stay;
-        break;
-      case Override::kForcedOpen:
-        snapshot.time_forced_open += stay;
-        break;
-      case Override::kForcedClosed:
-        snapshot.time_forced_closed += stay;
-        break;
-    }
+    stays[StayOf(word)] += std::max<std::int64_t>(now - times.since, 0);
+    snapshot.time_in_state = {Duration(stays[0]), Duration(stays[1]),
+                              Duration(stays[2])};
+    snapshot.time_forced_open = Duration(stays[3]);
+    snapshot.time_forced_closed = Duration(stays[4]);
     for (State from : {State::kClosed, State::kOpen, State::kHalfOpen}) {
       for (State to : {State::kClosed, State::kOpen, State::kHalfOpen}) {
         if (from == to) continue;

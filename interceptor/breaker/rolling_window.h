@@ -3,6 +3,7 @@
 #ifndef FUSEBOX_INTERCEPTOR_BREAKER_ROLLING_WINDOW_H_
 #define FUSEBOX_INTERCEPTOR_BREAKER_ROLLING_WINDOW_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +29,8 @@ namespace fusebox {
 //                  belongs to the thread slots 0, 1, ...; the other half is
 //                  borrowed for a moment, by core, by threads without a slot
 //     good[2]      ok and user errors of the lifetime
-//     cells[B]     for each bucket: what good[] was when the bucket began
+//     cells[B]     for each bucket: what good[] was when the bucket began,
+//                  each count as tag << 48 | count
 //   gathered       written by every thread with compare-and-swap
 //     bucket[B]    the serial each ring place is used for
 //     words[B][6]  tag (low half of the serial) << 32 | count
@@ -50,14 +52,16 @@ namespace fusebox {
 //     the next one synchronizes with it through the slot table's lock; and
 //     because a borrower takes `borrowed` with acquire and gives it back with
 //     release.
-//  W2 cells[s % B], when its serial reads s before and after its counts were
-//     read, holds good[] as of the first moment of bucket s in that shard.
-//     Holds because the writer clears the serial (A), then writes the counts
-//     with release (B), then the serial with release (C). A reader that saw any
-//     count of (B) synchronizes with it and so sees (A) or something later in
-//     its second look at the serial.
-//  W3 first <= last, and every serial in [first, last] was filled, unless the
-//     writer is just starting over: it stores `first` before `last`.
+//  W2 A word of cells[s % B] that carries the tag of s holds its count as of
+//  the
+//     first moment of bucket s in that shard. Each word carries the low half of
+//     the tag itself, so it is never torn; two serials with one tag do not meet
+//     in a place between `first` and `last`, which are less than 2^16 apart.
+//  W3 Every serial in [first, last] that a window at `last` can hold has its
+//     cell: the writer fills the cells of the skipped buckets too, and names
+//     them in `first` and `last` afterwards, with release. A reader that finds
+//     another tag there has met a writer entering the next bucket and reads the
+//     window as of that one. So readers never wait for writers.
 //  W4 A word of the gathered ring belongs to serial s iff bucket[s % B] == s
 //     and the word's tag is the low half of s. A word is changed only by
 //     compare-and-swap, by adding to a matching tag or by replacing another
@@ -66,7 +70,11 @@ namespace fusebox {
 //     which counts as zero. bucket[] never goes back.
 //  W5 Every word is brought to the new tag when its place is taken for a new
 //     serial, so a tag cannot be mistaken for one of 2^32 serials ago.
-//  W6 Counts saturate at 2^32 - 1 for one bucket, class and thread group.
+//  W6 Gathered counts saturate at 2^32 - 1 for one bucket and class; those of
+//     shards are taken modulo 2^48.
+//  W7 A sum is of one window in every part: a reader that finds somebody ahead
+//     of it starts over with the window at that newer bucket. Otherwise it
+//     could miss old successes and still see the failures beside them.
 //
 // Thread-safe.
 template <class Sync>
@@ -87,7 +95,7 @@ class RollingWindow {
   static constexpr int kMaxShards = 64;
 
   // Further than the window is wide and than any thread lags behind.
-  static constexpr std::int64_t kWindowGap = std::int64_t{1} << 16;
+  static constexpr std::int64_t kWindowGap = (std::int64_t{1} << 16) + 1;
 
   // 1 <= buckets <= 1000, 0 <= shards <= kMaxShards.
   RollingWindow(int buckets, int shards)
@@ -177,13 +185,12 @@ class RollingWindow {
     if (slow) outcomes_[kSlowWord].fetch_add(1, Sync::kRelaxed);
   }
 
-  // The window at `serial`. Sees every count that happened-before the call, and
-  // some of those under way.
+  // The window at `serial`, or at the newest bucket that anybody has counted in
+  // if that is later. Sees every count that happened-before the call, and some
+  // of those under way. Lock-free.
   OutcomeCounts Sum(std::int64_t serial) const {
     OutcomeCounts counts;
-    const std::int64_t oldest = serial - std::int64_t{buckets_} + 1;
-    for (std::uint32_t i = 0; i < buckets_; ++i) SumGathered(i, oldest, counts);
-    for (int i = 0; i < shard_count_; ++i) SumShard(ShardAt(i), oldest, counts);
+    while (!TrySum(serial, counts)) counts = OutcomeCounts();
     return counts;
   }
 
@@ -224,9 +231,7 @@ class RollingWindow {
   static constexpr std::int64_t kNoSerial = -1;
 
   struct Cell {
-    Atomic<std::int64_t> serial{kNoSerial};
-    // good[0] and good[1] modulo 2^32, in one word.
-    Atomic<std::uint64_t> base{0};
+    std::array<Atomic<std::uint64_t>, kGoodOutcomes> bases{};
   };
 
   struct Shard {
@@ -252,6 +257,11 @@ class RollingWindow {
   static constexpr std::size_t RoundUp(std::size_t bytes) {
     return (bytes + kLine - 1) / kLine * kLine;
   }
+  // Of the words of cells and of the gathered ring.
+  static std::uint64_t CellTag(std::int64_t serial) {
+    return static_cast<std::uint64_t>(serial) << 48;
+  }
+  static constexpr std::uint64_t kCellTagMask = ~std::uint64_t{0} << 48;
   static std::uint64_t Tag(std::int64_t serial) {
     return static_cast<std::uint64_t>(serial) << 32;
   }
@@ -313,45 +323,53 @@ class RollingWindow {
     // After a long pause nothing before can be in a window with `serial`.
     const bool start_over =
         last == kNoSerial || serial - last > std::int64_t{buckets_};
-    const std::int64_t from = start_over ? serial : last + 1;
-    const std::uint64_t base =
-        (shard.good[0].load(Sync::kRelaxed) & ~kTagMask) |
-        shard.good[1].load(Sync::kRelaxed) << 32;
-    for (std::int64_t s = from; s <= serial; ++s) {
+    for (std::int64_t s = start_over ? serial : last + 1; s <= serial; ++s) {
       Cell& cell = CellOf(shard, s);
-      cell.serial.store(kNoSerial, Sync::kRelaxed);  // (A)
-      cell.base.store(base, Sync::kRelease);         // (B)
-      cell.serial.store(s, Sync::kRelease);          // (C)
+      for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
+        const std::uint64_t count = shard.good[k].load(Sync::kRelaxed);
+        cell.bases[k].store(CellTag(s) | (count & ~kCellTagMask),
+                            Sync::kRelease);
+      }
     }
     if (start_over) shard.first.store(serial, Sync::kRelease);
     shard.last.store(serial, Sync::kRelease);
   }
 
-  void SumShard(Shard& shard, std::int64_t oldest,
-                OutcomeCounts& counts) const {
-    for (;;) {
-      const std::int64_t last = shard.last.load(Sync::kAcquire);
-      if (last < oldest) return;
-      std::int64_t from = shard.first.load(Sync::kAcquire);
-      if (from < oldest) from = oldest;
-      // Another thread's clock may be ahead of ours: what its window no longer
-      // holds is gone.
-      const std::int64_t newest_window = last - std::int64_t{buckets_} + 1;
-      if (from < newest_window) from = newest_window;
-      Cell& cell = CellOf(shard, from);
-      if (cell.serial.load(Sync::kAcquire) == from) {               // with (C)
-        const std::uint64_t base = cell.base.load(Sync::kAcquire);  // with (B)
-        const std::uint64_t ok = shard.good[0].load(Sync::kAcquire);
-        const std::uint64_t user = shard.good[1].load(Sync::kAcquire);
-        if (cell.serial.load(Sync::kRelaxed) == from) {
-          counts.by_outcome[0] += static_cast<std::uint32_t>(ok - base);
-          counts.by_outcome[1] +=
-              static_cast<std::uint32_t>(user - (base >> 32));
-          return;
-        }
-      }
-      Sync::Pause();  // the writer moved on by a whole window meanwhile
+  // False if somebody is ahead: `serial` becomes a bucket they are in.
+  bool TrySum(std::int64_t& serial, OutcomeCounts& counts) const {
+    for (std::uint32_t i = 0; i < buckets_; ++i) {
+      if (!SumGathered(ring_[i], serial, counts)) return false;
     }
+    for (int i = 0; i < shard_count_; ++i) {
+      if (!SumShard(ShardAt(i), serial, counts)) return false;
+    }
+    return true;
+  }
+
+  bool SumShard(Shard& shard, std::int64_t& serial,
+                OutcomeCounts& counts) const {
+    const std::int64_t last = shard.last.load(Sync::kAcquire);
+    if (last > serial) {
+      serial = last;
+      return false;
+    }
+    const std::int64_t oldest = serial - std::int64_t{buckets_} + 1;
+    if (last < oldest) return true;
+    const std::int64_t from =
+        std::max(oldest, shard.first.load(Sync::kAcquire));
+    // The writer is starting over and has counted nothing there yet.
+    if (from > last) return true;
+    const Cell& cell = CellOf(shard, from);
+    for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
+      const std::uint64_t base = cell.bases[k].load(Sync::kAcquire);
+      if ((base & kCellTagMask) != CellTag(from)) {
+        ++serial;  // W3
+        return false;
+      }
+      counts.by_outcome[k] +=
+          (shard.good[k].load(Sync::kAcquire) - base) & ~kCellTagMask;
+    }
+    return true;
   }
 
   void Gather(std::size_t word_index, std::int64_t serial) {
@@ -392,14 +410,17 @@ class RollingWindow {
     }
   }
 
-  void SumGathered(std::uint32_t index, std::int64_t oldest,
+  bool SumGathered(const GatheredBucket& place, std::int64_t& serial,
                    OutcomeCounts& counts) const {
-    const GatheredBucket& place = ring_[index];
-    const std::int64_t serial = place.serial.load(Sync::kAcquire);
-    if (serial < oldest) return;
+    const std::int64_t used_for = place.serial.load(Sync::kAcquire);
+    if (used_for > serial) {
+      serial = used_for;
+      return false;
+    }
+    if (used_for <= serial - std::int64_t{buckets_}) return true;
     for (std::size_t k = 0; k < kWords; ++k) {
       const std::uint64_t word = place.words[k].load(Sync::kAcquire);
-      if ((word & kTagMask) != Tag(serial)) continue;
+      if ((word & kTagMask) != Tag(used_for)) continue;
       const std::uint64_t count = word & ~kTagMask;
       if (k == kSlowWord) {
         counts.slow += count;
@@ -407,6 +428,7 @@ class RollingWindow {
         counts.by_outcome[k] += count;
       }
     }
+    return true;
   }
 
   const std::uint32_t buckets_;
