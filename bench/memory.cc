@@ -1,0 +1,92 @@
+// What breakers take: by the formula, and as seen by the operating system.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "interceptor/breaker/breaker_registry.h"
+
+namespace fusebox::bench {
+namespace {
+
+// Resident bytes of this process; 0 where /proc does not tell.
+long ResidentBytes() {
+  long total = 0;
+  long resident = 0;
+  if (std::FILE* statm = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(statm, "%ld %ld", &total, &resident) != 2) resident = 0;
+    std::fclose(statm);
+  }
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+std::size_t RoundUp(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// The formula of the README.
+std::size_t Stated(int shards, int buckets) {
+  const auto s = static_cast<std::size_t>(shards);
+  const auto b = static_cast<std::size_t>(buckets);
+  return 448 + s * RoundUp(96 + 16 * b) + RoundUp(56 * b);
+}
+
+int Run() {
+  int wrong = 0;
+  std::printf(
+      "Bytes of one breaker, two shards per core, at most 64.\n\n"
+      "| cores | 10 buckets | 100 buckets | 1,000 buckets |\n"
+      "|---|---|---|---|\n");
+  for (int cores : {1, 2, 4, 8, 16, 32, 64}) {
+    std::printf("| %d |", cores);
+    for (int buckets : {10, 100, 1000}) {
+      const int shards = cores < 32 ? 2 * cores : 64;
+      Settings settings;
+      settings.buckets = buckets;
+      CircuitBreaker::Options options;
+      options.shards = shards;
+      const std::size_t bytes =
+          CircuitBreaker(settings, FineNow(), options).memory_bytes();
+      if (bytes != Stated(shards, buckets)) ++wrong;
+      std::printf(" %zu |", bytes);
+    }
+    std::printf("\n");
+  }
+
+  constexpr int kMethods = 10000;
+  RegistryOptions options;
+  options.max_breakers = kMethods;
+  options.shards = 4;
+  options.start_dispatcher = false;
+  std::vector<std::string> names;
+  for (int i = 0; i < kMethods; ++i) {
+    names.push_back("/package.v1.SomeService/Method" + std::to_string(i));
+  }
+  const long before = ResidentBytes();
+  BreakerRegistry registry(options);
+  auto scope = registry.Scope(Role::kClient, "dns:///orders:443");
+  for (const std::string& name : names) {
+    scope->Find(name.c_str()).AdmitIfClosed().Finish(Outcome::kOk, CoarseNow());
+  }
+  const long grown = ResidentBytes() - before;
+  std::printf(
+      "\n%d methods with 4 shards and 10 buckets: %.1f MiB resident, %ld bytes "
+      "each with name, entry and look-up tables.\n",
+      kMethods, static_cast<double>(grown) / (1 << 20), grown / kMethods);
+
+  const std::size_t two_cores = Stated(4, 10);
+  if (two_cores > 2048) {
+    std::printf(
+        "MISSED: %zu bytes with 2 cores and 10 buckets, must be <= "
+        "2048\n",
+        two_cores);
+    ++wrong;
+  }
+  if (wrong != 0) std::printf("%d figure(s) off\n", wrong);
+  return wrong == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace fusebox::bench
+
+int main() { return fusebox::bench::Run(); }
