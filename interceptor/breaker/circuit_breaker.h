@@ -269,12 +269,18 @@ class BasicCircuitBreaker {
 
   // Forces the breaker open or closed until `until` (TimePoint::max(): until
   // released), whatever the outcomes say. Forcing again replaces the override.
-  void Force(Override override_state, TimePoint until, TimePoint now);
+  void Force(Override override_state, TimePoint until, TimePoint now) {
+    Force(override_state, until, now, ThreadRandom());
+  }
+  void Force(Override override_state, TimePoint until, TimePoint now,
+             Random& random);
   // Ends an override: closed, empty window, next generation. False if there was
   // none.
-  bool Release(TimePoint now);
+  bool Release(TimePoint now) { return Release(now, ThreadRandom()); }
+  bool Release(TimePoint now, Random& random);
   // Closed, empty window, next generation, from any state.
-  void Reset(TimePoint now);
+  void Reset(TimePoint now) { Reset(now, ThreadRandom()); }
+  void Reset(TimePoint now, Random& random);
 
   // Permits out. Momentary.
   std::uint64_t in_flight() const;
@@ -442,10 +448,11 @@ class BasicCircuitBreaker {
     if ((outcome == Outcome::kOk || outcome == Outcome::kUserError) &&
         latency.count() < policy_->slow_call_ns) {
       const std::uint64_t word = word_.load(Sync::kRelaxed);
-      // The epoch is the word: nothing has changed since this thread last
-      // counted, so the bucket it entered is still the right one.
+      // The epoch is the word: nothing has changed since the shard was last
+      // counted in, so the bucket it is in is still the right one.
       if (word == permit_word && (word & kNotPlainlyClosed) == 0 &&
-          window_.CountGoodAgain(outcome, word, Ns(now))) {
+          window_.CountGoodAgain(outcome, word, Ns(now),
+                                 policy_->bucket_width_ns)) {
         return;
       }
     }

@@ -116,7 +116,7 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
     return next;
   }
 
-  stayed_ns_[StayOf(word)].fetch_add(times.since - old.since, Sync::kRelaxed);
+  stayed_ns_[StayOf(word)].fetch_add(times.since - old.since, Sync::kRelease);
   if (StateOf(word) != StateOf(next)) {
     transitions_[TransitionIndex(StateOf(word), StateOf(next))].fetch_add(
         1, Sync::kRelaxed);
@@ -528,7 +528,8 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
 
     std::array<std::int64_t, kStays> stays;
     for (std::size_t i = 0; i < kStays; ++i) {
-      stays[i] = stayed_ns_[i].load(Sync::kRelaxed);
+      // Pairs with the release in Swap(): whoever sees the stay sees its word.
+      stays[i] = stayed_ns_[i].load(Sync::kAcquire);
     }
     stays[StayOf(word)] += std::max<std::int64_t>(now - times.since, 0);
     snapshot.time_in_state = {Duration(stays[0]), Duration(stays[1]),
@@ -582,13 +583,13 @@ std::uint64_t BasicCircuitBreaker<Sync>::asked() const {
 
 template <class Sync>
 void BasicCircuitBreaker<Sync>::Force(Override override_state, TimePoint until,
-                                      TimePoint now_point) {
+                                      TimePoint now_point, Random& random) {
   const std::int64_t now = Ns(now_point);
   for (;;) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
     Times times;
     if (!ReadRecord(word, times)) continue;
-    if (!TimeIsCommitted(word, times, now, ThreadRandom())) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
     Times next = times;
     next.until = Ns(until);
     if (Swap(word, times,
@@ -600,13 +601,13 @@ void BasicCircuitBreaker<Sync>::Force(Override override_state, TimePoint until,
 }
 
 template <class Sync>
-bool BasicCircuitBreaker<Sync>::Release(TimePoint now_point) {
+bool BasicCircuitBreaker<Sync>::Release(TimePoint now_point, Random& random) {
   const std::int64_t now = Ns(now_point);
   for (;;) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
     Times times;
     if (!ReadRecord(word, times)) continue;
-    if (!TimeIsCommitted(word, times, now, ThreadRandom())) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
     if (OverrideOf(word) == Override::kNone) return false;
     if (Close(word, times, /*new_generation=*/true, now,
               TransitionReason::kReleased)) {
@@ -616,13 +617,13 @@ bool BasicCircuitBreaker<Sync>::Release(TimePoint now_point) {
 }
 
 template <class Sync>
-void BasicCircuitBreaker<Sync>::Reset(TimePoint now_point) {
+void BasicCircuitBreaker<Sync>::Reset(TimePoint now_point, Random& random) {
   const std::int64_t now = Ns(now_point);
   for (;;) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
     Times times;
     if (!ReadRecord(word, times)) continue;
-    if (!TimeIsCommitted(word, times, now, ThreadRandom())) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
     if (Close(word, times, /*new_generation=*/true, now,
               TransitionReason::kReset)) {
       return;

@@ -40,8 +40,9 @@ namespace fusebox {
 // outcomes are rare while a method is healthy, and a judgement needs them all:
 // gathering them costs one compare-and-swap and makes judging cheap.
 //
-// A thread that finds the shard of its core borrowed counts its good outcome in
-// the gathered ring as well, so nobody ever waits for anybody.
+// A thread that finds the shard of its core borrowed, or in a newer bucket than
+// its own, counts its good outcome in the gathered ring as well: nobody ever
+// waits for anybody, and every count is in its own bucket.
 //
 // Heap bytes: S * (96 + 16 B) + 56 B, each term rounded up to 64, for S shards
 // and B buckets.
@@ -52,11 +53,10 @@ namespace fusebox {
 //     the next one synchronizes with it through the slot table's lock; and
 //     because a borrower takes `borrowed` with acquire and gives it back with
 //     release.
-//  W2 A word of cells[s % B] that carries the tag of s holds its count as of
-//  the
-//     first moment of bucket s in that shard. Each word carries the low half of
-//     the tag itself, so it is never torn; two serials with one tag do not meet
-//     in a place between `first` and `last`, which are less than 2^16 apart.
+//  W2 A word of cells[s % B] that carries the tag of s (its low 16 bits) holds
+//     its count as of the first moment of bucket s in that shard. Each word
+//     carries the tag itself, so nothing is torn. A place comes round every B
+//     serials, and a reader is never 2^16 serials behind.
 //  W3 Every serial in [first, last] that a window at `last` can hold has its
 //     cell: the writer fills the cells of the skipped buckets too, and names
 //     them in `first` and `last` afterwards, with release. A reader that finds
@@ -146,15 +146,15 @@ class RollingWindow {
   }
 
   // Counts a good outcome the short way: if the last one in the shard at hand
-  // was counted for the same `epoch` and `now_ns` is still in that bucket.
-  // False if nothing was done. Wait-free.
-  bool CountGoodAgain(Outcome outcome, std::uint64_t epoch,
-                      std::int64_t now_ns) {
+  // was counted for the same `epoch` and `now_ns` is in that very bucket, which
+  // is `bucket_width_ns` wide. False if nothing was done. Wait-free.
+  bool CountGoodAgain(Outcome outcome, std::uint64_t epoch, std::int64_t now_ns,
+                      std::int64_t bucket_width_ns) {
     const HeldShard shard(*this);
-    if (!shard || shard->epoch.load(Sync::kRelaxed) != epoch ||
-        now_ns >= shard->bucket_end_ns.load(Sync::kRelaxed)) {
-      return false;
-    }
+    if (!shard || shard->epoch.load(Sync::kRelaxed) != epoch) return false;
+    const std::int64_t left =
+        shard->bucket_end_ns.load(Sync::kRelaxed) - now_ns;
+    if (left <= 0 || left > bucket_width_ns) return false;
     Increment(shard->good[static_cast<std::size_t>(outcome)]);
     return true;
   }
@@ -167,8 +167,7 @@ class RollingWindow {
              std::uint64_t epoch, std::int64_t bucket_end_ns) {
     if (!slow && !IsFailure(outcome)) {
       const HeldShard shard(*this);
-      if (shard) {
-        Enter(*shard, serial);
+      if (shard && Enter(*shard, serial)) {
         shard->epoch.store(epoch, Sync::kRelaxed);
         shard->bucket_end_ns.store(bucket_end_ns, Sync::kRelaxed);
         return Increment(shard->good[static_cast<std::size_t>(outcome)]);
@@ -315,11 +314,12 @@ class RollingWindow {
     counter.store(counter.load(Sync::kRelaxed) + 1, Sync::kRelaxed);
   }
 
-  // Writer only. Makes `serial` the newest bucket of the shard. A serial older
-  // than the newest (a clock read before another's) stays in the newest.
-  void Enter(Shard& shard, std::int64_t serial) {
+  // Writer only. Makes `serial` the newest bucket of the shard. False if there
+  // is a newer one: a borrower before this one had a later clock or had heard
+  // of a jump; the count of this one is not to be mixed with theirs.
+  bool Enter(Shard& shard, std::int64_t serial) {
     const std::int64_t last = shard.last.load(Sync::kRelaxed);
-    if (serial <= last) return;
+    if (serial <= last) return serial == last;
     // After a long pause nothing before can be in a window with `serial`.
     const bool start_over =
         last == kNoSerial || serial - last > std::int64_t{buckets_};
@@ -333,6 +333,7 @@ class RollingWindow {
     }
     if (start_over) shard.first.store(serial, Sync::kRelease);
     shard.last.store(serial, Sync::kRelease);
+    return true;
   }
 
   // False if somebody is ahead: `serial` becomes a bucket they are in.
@@ -357,17 +358,20 @@ class RollingWindow {
     if (last < oldest) return true;
     const std::int64_t from =
         std::max(oldest, shard.first.load(Sync::kAcquire));
-    // The writer is starting over and has counted nothing there yet.
-    if (from > last) return true;
+    if (from > last) {  // the writer is starting over there
+      serial = from;
+      return false;
+    }
     const Cell& cell = CellOf(shard, from);
     for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
       const std::uint64_t base = cell.bases[k].load(Sync::kAcquire);
-      if ((base & kCellTagMask) != CellTag(from)) {
+      const std::uint64_t good = shard.good[k].load(Sync::kAcquire);
+      if ((base & kCellTagMask) != CellTag(from) ||
+          cell.bases[k].load(Sync::kAcquire) != base) {
         ++serial;  // W3
         return false;
       }
-      counts.by_outcome[k] +=
-          (shard.good[k].load(Sync::kAcquire) - base) & ~kCellTagMask;
+      counts.by_outcome[k] += (good - base) & ~kCellTagMask;
     }
     return true;
   }
