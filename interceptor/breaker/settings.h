@@ -24,7 +24,7 @@ enum class Mode : unsigned char {
 using Threshold = std::optional<double>;
 
 // A plain value. Valid settings pass ValidateSettings(); everything that takes
-// Settings says what it does with others.
+// Settings says what it does with others. No duration exceeds 100 days.
 struct Settings {
   // Width of one bucket of the rolling window. At least 10 ms. Wider buckets
   // forget in coarser steps and cost nothing less.
@@ -108,7 +108,8 @@ struct SettingsIssue {
 // message names the field, its value and its range.
 std::vector<SettingsIssue> ValidateSettings(const Settings& settings);
 
-// What is legal and useless or costly, in the same form.
+// What is legal and useless or costly, in the same form. `settings` must be
+// valid.
 std::vector<SettingsIssue> SettingsWarnings(const Settings& settings);
 
 // "1s", "250ms", "1.5s": the shortest decimal of the largest fitting unit.
