@@ -3,8 +3,10 @@
 namespace fusebox {
 namespace {
 
-std::size_t RoundUpToPowerOfTwo(std::size_t n) {
-  std::size_t power = 1;
+// At least 2: with one place "filled" and "free a lap later" would be the same
+// ticket.
+std::size_t PlacesFor(std::size_t n) {
+  std::size_t power = 2;
   while (power < n) power *= 2;
   return power;
 }
@@ -12,7 +14,7 @@ std::size_t RoundUpToPowerOfTwo(std::size_t n) {
 }  // namespace
 
 TransitionQueue::TransitionQueue(std::size_t capacity)
-    : mask_(RoundUpToPowerOfTwo(capacity) - 1), places_(new Place[mask_ + 1]) {
+    : mask_(PlacesFor(capacity) - 1), places_(new Place[mask_ + 1]) {
   for (std::uint64_t i = 0; i <= mask_; ++i) {
     places_[i].ticket.store(i, std::memory_order_relaxed);
   }

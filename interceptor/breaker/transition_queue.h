@@ -30,7 +30,7 @@ struct QueuedChange {
 // the change as skipped. Thread-safe, Pop() for one thread at a time.
 class TransitionQueue {
  public:
-  // Holds `capacity` changes, rounded up to a power of two.
+  // Holds `capacity` changes, rounded up to a power of two, at least 2.
   explicit TransitionQueue(std::size_t capacity);
   TransitionQueue(const TransitionQueue&) = delete;
   TransitionQueue& operator=(const TransitionQueue&) = delete;
