@@ -7,17 +7,21 @@
 #include <grpcpp/support/server_interceptor.h>
 
 #include <memory>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "interceptor/breaker/breaker_registry.h"
+#include "interceptor/server_refusal.h"
 #include "interceptor/status_outcome.h"
 
 namespace fusebox {
 
 struct ServerOptions {
   OutcomeRules outcomes = OutcomeRules(Role::kServer);
-  // The application's own interceptors, which run behind the guard. They must
-  // be handed over here: gRPC keeps one list and the last to set it wins.
+  // The application's own interceptors, which run behind the guard: they see
+  // refused calls end with the rejection. They must be handed over here: gRPC
+  // keeps one list and the last to set it wins.
   std::vector<
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
       interceptors;
@@ -26,18 +30,71 @@ struct ServerOptions {
   std::vector<std::string> unguarded_services;
 };
 
-// Guards every method of every sync and callback service that `builder` has
-// when BuildAndStart() is called: a call whose breaker does not admit it is
+// A method of a guarded server.
+struct ServedMethod {
+  std::string name;  // "/pkg.Service/Method"; empty if generic
+  Coverage coverage = Coverage::kGuarded;
+};
+
+// What GuardServer() did for one server. Complete, and thread-safe, once
+// BuildAndStart() has returned; nobody needs to keep it.
+class ServerGuard {
+ public:
+  ~ServerGuard();
+  ServerGuard(const ServerGuard&) = delete;
+  ServerGuard& operator=(const ServerGuard&) = delete;
+
+  // Every method of the builder's services, in the order of registration.
+  // Services that gRPC adds by itself (health, reflection) and the one for
+  // unknown names are not among them, and not guarded.
+  const std::vector<ServedMethod>& methods() const { return methods_; }
+
+  // Methods that should be guarded and cannot be.
+  std::size_t uncovered() const;
+
+ private:
+  friend std::shared_ptr<const ServerGuard> GuardServer(
+      grpc::ServerBuilder& builder, BreakerRegistry* registry,
+      ServerOptions options);
+  class Call;
+  class CallFactory;
+  class Installer;
+  class Plugin;
+  struct Method;
+
+  ServerGuard(BreakerRegistry* registry, OutcomeRules outcomes,
+              std::vector<std::string> unguarded_services);
+
+  // Fills the members below; they are not changed afterwards.
+  void Install(grpc::ServerBuilder& builder);
+
+  BreakerRegistry& registry_;
+  const NowFunction latency_clock_;
+  const OutcomeRules outcomes_;
+  const std::vector<std::string> unguarded_services_;
+  std::vector<ServedMethod> methods_;
+  // The guarded methods, by the address of the name: names that come over the
+  // wire have other addresses, and are found nowhere.
+  std::unordered_map<const char*, std::unique_ptr<Method>> guarded_;
+};
+
+// Guards every method of every synchronous and callback service that `builder`
+// has when BuildAndStart() is called: a call whose breaker does not admit it is
 // answered with RejectionStatus() and "grpc-retry-pushback-ms" before any user
 // code runs; the others report their outcome once.
 //
 // Call once for each builder, before BuildAndStart(); the order relative to
 // RegisterService() does not matter. Do not call SetInterceptorCreators() as
-// well. `registry` must outlive the server. What could not be guarded (a method
-// whose messages are not protobuf, an async method) is logged once through
-// gRPC's log and counted.
-void GuardServer(grpc::ServerBuilder& builder, BreakerRegistry* registry,
-                 ServerOptions options = {});
+// well. `registry` must outlive the server. A service may be on several
+// servers, each with its own guard and registry, or without. Message allocators
+// must be set before the first BuildAndStart().
+//
+// Not guarded, and logged through gRPC's log: methods served asynchronously
+// from a completion queue or by a generic service, and synchronous ones whose
+// requests are not protobuf messages.
+std::shared_ptr<const ServerGuard> GuardServer(grpc::ServerBuilder& builder,
+                                               BreakerRegistry* registry,
+                                               ServerOptions options = {});
 
 }  // namespace fusebox
 

@@ -1,0 +1,429 @@
+#include "interceptor/server_interceptor.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
+#include <grpcpp/server_context.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "interceptor/breaker/circuit_breaker.h"
+#include "interceptor/breaker/random.h"
+#include "interceptor/rejection.h"
+
+namespace fusebox {
+namespace {
+
+using WallClock = std::chrono::system_clock;
+using grpc::experimental::InterceptorBatchMethods;
+using grpc::experimental::ServerRpcInfo;
+
+// What gRPC answers a synchronous call with when it has no thread to run the
+// handler on; there is no other sign that the handler was not entered.
+constexpr char kNoThread[] = "Server Threadpool Exhausted";
+
+// A client that waits no longer than its deadline cancels a little before the
+// server's: deadlines travel as the time left, rounded up to 1 %, and start
+// anew when the server gets to them (on a busy machine 5 ms late).
+constexpr Duration kDeadlineDelay = std::chrono::milliseconds(5);
+constexpr int kDeadlineRounding = 100;
+
+// Whose methods nobody guards: a caller that is refused by health or
+// reflection would draw the wrong conclusions, and one that is refused by the
+// admin service could not repair anything.
+constexpr std::string_view kNeverGuarded[] = {
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.",
+    "/grpc.channelz.",
+    "/fusebox.v1.",
+};
+
+bool StartsWith(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
+
+const char* WhyNotGuarded(Coverage coverage) {
+  switch (coverage) {
+    case Coverage::kGuarded:
+    case Coverage::kExempt:
+      return nullptr;
+    case Coverage::kAsync:
+      return "it is served from a completion queue";
+    case Coverage::kGeneric:
+      return "it is served by a generic service";
+    case Coverage::kForeignHandler:
+      return "its handler may not free the requests of refused calls";
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+// A guarded method.
+struct ServerGuard::Method {
+  Method(CircuitBreaker& b, const StatusOutcomes& o)
+      : breaker(b), outcomes(o) {}
+
+  CircuitBreaker& breaker;
+  const StatusOutcomes& outcomes;
+  // Whether the application has ever answered with something else than an empty
+  // UNIMPLEMENTED. See Call::CodeOf().
+  std::atomic<bool> implemented{false};
+};
+
+// One guarded call.
+//
+// On callback servers Intercept() is entered by several threads at once: a
+// status or message may be sent while the client disconnects. Everything but
+// the phase and the permit is written before the handler can run and never
+// again. The phase says who may touch the permit:
+//
+//   kUncounted  nobody: the call has no permit
+//   kRefused    nobody: the call was not admitted
+//   kHeld       whoever changes the phase
+//   kProving    the thread that is sending the first message of a stream
+//   kProved     whoever changes the phase; the first message has been sent
+//   kEnded + o  who changed it to that, once; with outcome o. If it was
+//               kProving, the proving thread, which then finds it changed.
+class ServerGuard::Call final : public grpc::experimental::Interceptor {
+ public:
+  Call(const ServerGuard& guard, Method& method, ServerRpcInfo* info)
+      : guard_(guard), method_(method), info_(*info) {}
+
+  // A call that comes to no end that was seen was dropped: the permit reports
+  // itself as ignored.
+  ~Call() override = default;
+
+  void Intercept(InterceptorBatchMethods* batch) override {
+    using Hook = grpc::experimental::InterceptionHookPoints;
+    if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
+      Arrive(*batch);
+    }
+    if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE)) {
+      SendMessage();
+    }
+    if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_STATUS)) {
+      SendStatus(*batch);
+    }
+    if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_CLOSE)) {
+      Disconnect();
+    }
+    batch->Proceed();
+  }
+
+ private:
+  using Phase = unsigned char;
+  static constexpr Phase kUncounted = 0;
+  static constexpr Phase kRefused = 1;
+  static constexpr Phase kHeld = 2;
+  static constexpr Phase kProving = 3;
+  static constexpr Phase kProved = 4;
+  static constexpr Phase kEnded = 8;
+
+  // Whether the call has yet to end.
+  static bool IsLive(Phase phase) {
+    return phase == kHeld || phase == kProving || phase == kProved;
+  }
+
+  bool HasRequest() const {
+    return info_.type() == ServerRpcInfo::Type::UNARY ||
+           info_.type() == ServerRpcInfo::Type::SERVER_STREAMING;
+  }
+  bool StreamsReplies() const {
+    return info_.type() == ServerRpcInfo::Type::SERVER_STREAMING ||
+           info_.type() == ServerRpcInfo::Type::BIDI_STREAMING;
+  }
+
+  void Arrive(InterceptorBatchMethods& batch) {
+    BreakerRegistry& registry = guard_.registry_;
+    CircuitBreaker& breaker = method_.breaker;
+    if (HasRequest() && batch.GetRecvMessage() == nullptr) {
+      // The request did not parse, or did not come in time, or there is no
+      // thread: gRPC will answer without the handler. Nothing to admit; above
+      // all, garbage must not take the place of a probe.
+      breaker.Report(Outcome::kIgnored, registry.Now(), Duration::zero(),
+                     ThreadRandom());
+      return;
+    }
+
+    permit_ = breaker.AdmitIfClosed();
+    if (!permit_) {
+      Admission admission = breaker.Admit(registry.Now());
+      if (!admission.admitted()) {
+        rejection_ = *admission.rejection;
+        phase_.store(kRefused, std::memory_order_release);
+        MarkRefused(batch);
+        return;
+      }
+      permit_ = std::move(admission.permit);
+      if (!permit_) return;  // mode shadow or off
+    }
+
+    deadline_ = info_.server_context()->deadline();
+    if (deadline_ != WallClock::time_point::max()) {
+      time_budget_ = deadline_ - WallClock::now();
+    }
+    if (TakesLatency()) arrived_ = guard_.latency_clock_();
+    phase_.store(kHeld, std::memory_order_release);
+  }
+
+  void SendMessage() {
+    if (!StreamsReplies()) return;
+    Phase phase = kHeld;
+    if (!phase_.compare_exchange_strong(phase, kProving,
+                                        std::memory_order_acq_rel)) {
+      return;
+    }
+    permit_.Prove(guard_.registry_.Now());
+    phase = kProving;
+    if (!phase_.compare_exchange_strong(phase, kProved,
+                                        std::memory_order_acq_rel)) {
+      // Streams have no latency.
+      permit_.Finish(static_cast<Outcome>(phase - kEnded),
+                     guard_.registry_.Now());
+    }
+  }
+
+  void SendStatus(InterceptorBatchMethods& batch) {
+    const Phase phase = phase_.load(std::memory_order_acquire);
+    if (phase == kRefused) {
+      SendRejection(batch);
+    } else if (IsLive(phase)) {
+      const grpc::Status status = batch.GetSendStatus();
+      if (HandlerWasEntered(status)) {
+        End(CodeOf(status), !status.ok() && IsRejection(status));
+      } else {
+        Finish(Outcome::kIgnored, Duration::zero());
+      }
+    }
+  }
+
+  void SendRejection(InterceptorBatchMethods& batch) {
+    const Duration retry_after =
+        SpreadRetry(rejection_.retry_after, ThreadRandom().Admission());
+    batch.ModifySendStatus(
+        RejectionStatus(rejection_, info_.method(), retry_after));
+    batch.GetSendTrailingMetadata()->emplace(kRetryPushbackKey,
+                                             RetryPushback(retry_after));
+  }
+
+  // The call is over for the client. Before a status was sent, that is so only
+  // if the client gave up or the deadline passed. (On a synchronous server it
+  // is seen when the handler asks whether it is cancelled, else after the
+  // status.)
+  void Disconnect() {
+    if (IsLive(phase_.load(std::memory_order_acquire))) {
+      End(CodeOfCancellation(), /*rejected_downstream=*/false);
+    }
+  }
+
+  static bool HandlerWasEntered(const grpc::Status& status) {
+    return status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED ||
+           status.error_message() != kNoThread;
+  }
+
+  // What the client gets, or would get, to see.
+  grpc::StatusCode CodeOf(const grpc::Status& status) {
+    // Whatever the handler says: it did not say it in time.
+    if (TimeLeft() <= Duration::zero()) {
+      return grpc::StatusCode::DEADLINE_EXCEEDED;
+    }
+    // On a synchronous server this may be what notices the disconnection, and
+    // so re-enter Intercept(), which then ends the call in the same way.
+    if (info_.server_context()->IsCancelled()) return CodeOfCancellation();
+
+    if (status.error_code() != grpc::StatusCode::UNIMPLEMENTED ||
+        !status.error_message().empty()) {
+      // Looked at first: the line is shared by all calls of the method.
+      if (!method_.implemented.load(std::memory_order_relaxed)) {
+        method_.implemented.store(true, std::memory_order_relaxed);
+      }
+      return status.error_code();
+    }
+    // For a callback handler that throws, gRPC answers UNIMPLEMENTED with no
+    // message, as for a method that nobody wrote. A method that has answered
+    // otherwise before is not one of those.
+    const bool callback = dynamic_cast<grpc::CallbackServerContext*>(
+                              info_.server_context()) != nullptr;
+    return callback && method_.implemented.load(std::memory_order_relaxed)
+               ? grpc::StatusCode::UNKNOWN
+               : grpc::StatusCode::UNIMPLEMENTED;
+  }
+
+  grpc::StatusCode CodeOfCancellation() const {
+    const Duration margin = kDeadlineDelay + time_budget_ / kDeadlineRounding;
+    return TimeLeft() <= margin ? grpc::StatusCode::DEADLINE_EXCEEDED
+                                : grpc::StatusCode::CANCELLED;
+  }
+
+  // Until the deadline; Duration::max() if there is none.
+  Duration TimeLeft() const {
+    if (deadline_ == WallClock::time_point::max()) return Duration::max();
+    return deadline_ - WallClock::now();
+  }
+
+  bool TakesLatency() const {
+    return info_.type() == ServerRpcInfo::Type::UNARY &&
+           method_.breaker.settings().slow_call_duration.has_value();
+  }
+
+  void End(grpc::StatusCode code, bool rejected_downstream) {
+    CallEnd end;
+    end.code = code;
+    end.rejected_downstream = rejected_downstream;
+    end.time_budget = time_budget_;
+    if (TakesLatency()) end.latency = guard_.latency_clock_() - arrived_;
+    // A deadline that had passed on arrival says nothing about the method.
+    const Outcome outcome =
+        time_budget_ <= Duration::zero()
+            ? Outcome::kIgnored
+            : OutcomeOf(end, method_.outcomes, method_.breaker.settings());
+    Finish(outcome, end.latency);
+  }
+
+  void Finish(Outcome outcome, Duration latency) {
+    Phase phase = phase_.load(std::memory_order_acquire);
+    do {
+      if (!IsLive(phase)) return;
+    } while (!phase_.compare_exchange_weak(
+        phase, static_cast<Phase>(kEnded + static_cast<Phase>(outcome)),
+        std::memory_order_acq_rel, std::memory_order_acquire));
+    if (phase != kProving) {
+      permit_.Finish(outcome, guard_.registry_.Now(), latency);
+    }
+  }
+
+  const ServerGuard& guard_;
+  Method& method_;
+  ServerRpcInfo& info_;
+  std::atomic<Phase> phase_{kUncounted};
+  Permit permit_;
+  Rejection rejection_;
+  WallClock::time_point deadline_ = WallClock::time_point::max();
+  Duration time_budget_ = Duration::max();
+  TimePoint arrived_;
+};
+
+class ServerGuard::CallFactory final
+    : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit CallFactory(std::shared_ptr<const ServerGuard> guard)
+      : guard_(std::move(guard)) {}
+
+  // Null, that is no interceptor at all, unless the method is guarded.
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      ServerRpcInfo* info) override {
+    const auto found = guard_->guarded_.find(info->method());
+    if (found == guard_->guarded_.end()) return nullptr;
+    return new Call(*guard_, *found->second, info);
+  }
+
+ private:
+  const std::shared_ptr<const ServerGuard> guard_;
+};
+
+// gRPC runs it in BuildAndStart(), when the services are known and nothing has
+// started.
+class ServerGuard::Plugin final : public grpc::ServerBuilderPlugin {
+ public:
+  explicit Plugin(std::shared_ptr<ServerGuard> guard)
+      : guard_(std::move(guard)) {}
+
+  std::string name() override { return "fusebox"; }
+  void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
+    guard_->Install(*builder);
+  }
+  // Services of the library's own are to be registered here.
+  void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
+  void Finish(grpc::ServerInitializer* /*initializer*/) override {}
+  void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
+
+ private:
+  const std::shared_ptr<ServerGuard> guard_;
+};
+
+class ServerGuard::Installer final : public grpc::ServerBuilderOption {
+ public:
+  explicit Installer(std::shared_ptr<ServerGuard> guard)
+      : guard_(std::move(guard)) {}
+
+  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
+                         plugins) override {
+    plugins->push_back(std::make_unique<Plugin>(guard_));
+  }
+
+ private:
+  const std::shared_ptr<ServerGuard> guard_;
+};
+
+ServerGuard::ServerGuard(BreakerRegistry* registry, OutcomeRules outcomes,
+                         std::vector<std::string> unguarded_services)
+    : registry_(*registry),
+      // The coarse clock counts in ticks; a latency needs more.
+      latency_clock_(registry->options().now == &CoarseNow
+                         ? &FineNow
+                         : registry->options().now),
+      outcomes_(std::move(outcomes)),
+      unguarded_services_(std::move(unguarded_services)) {}
+
+ServerGuard::~ServerGuard() = default;
+
+void ServerGuard::Install(grpc::ServerBuilder& builder) {
+  const auto exempt = [this](std::string_view method) {
+    return std::any_of(std::begin(kNeverGuarded), std::end(kNeverGuarded),
+                       [method](std::string_view start) {
+                         return StartsWith(method, start);
+                       }) ||
+           std::any_of(unguarded_services_.begin(), unguarded_services_.end(),
+                       [method](const std::string& service) {
+                         return StartsWith(method, "/" + service + "/");
+                       });
+  };
+  for (const RegisteredMethod& method : MakeRefusable(builder, exempt)) {
+    const std::string name = method.name == nullptr ? "" : method.name;
+    methods_.push_back({name, method.coverage});
+    if (const char* why = WhyNotGuarded(method.coverage)) {
+      gpr_log(GPR_ERROR, "fusebox: %s is not guarded: %s",
+              name.empty() ? "a method" : name.c_str(), why);
+    }
+    if (method.coverage != Coverage::kGuarded) continue;
+    guarded_.emplace(method.name, std::make_unique<Method>(
+                                      registry_.Pin(Role::kServer, "", name),
+                                      outcomes_.For(name)));
+  }
+}
+
+std::size_t ServerGuard::uncovered() const {
+  return static_cast<std::size_t>(std::count_if(
+      methods_.begin(), methods_.end(), [](const ServedMethod& method) {
+        return WhyNotGuarded(method.coverage) != nullptr;
+      }));
+}
+
+std::shared_ptr<const ServerGuard> GuardServer(grpc::ServerBuilder& builder,
+                                               BreakerRegistry* registry,
+                                               ServerOptions options) {
+  const std::shared_ptr<ServerGuard> guard(
+      new ServerGuard(registry, std::move(options.outcomes),
+                      std::move(options.unguarded_services)));
+  builder.SetOption(std::make_unique<ServerGuard::Installer>(guard));
+
+  // First in the list: nearest to the handlers, so that the others see what a
+  // refused call ends with.
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      interceptors;
+  interceptors.reserve(options.interceptors.size() + 1);
+  interceptors.push_back(std::make_unique<ServerGuard::CallFactory>(guard));
+  std::move(options.interceptors.begin(), options.interceptors.end(),
+            std::back_inserter(interceptors));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  return guard;
+}
+
+}  // namespace fusebox

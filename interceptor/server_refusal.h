@@ -1,0 +1,65 @@
+// Lets a server interceptor answer a call in place of the method's handler.
+//
+// gRPC C++ has no such thing: an interceptor on a server can look, but the
+// handler runs whatever it does. So each handler is wrapped in one that looks
+// for a mark on the call. server_refusal.cc is the only file of this library
+// that reaches into gRPC; the reasons stand there.
+
+#ifndef FUSEBOX_INTERCEPTOR_SERVER_REFUSAL_H_
+#define FUSEBOX_INTERCEPTOR_SERVER_REFUSAL_H_
+
+#include <grpcpp/server_builder.h>
+#include <grpcpp/support/interceptor.h>
+
+#include <functional>
+#include <string_view>
+#include <vector>
+
+namespace fusebox {
+
+// Whether calls of a method can be refused, or why not.
+enum class Coverage : unsigned char {
+  kGuarded = 0,
+  // Of a service that is never guarded, or that the application left out.
+  kExempt = 1,
+  // Served from a completion queue by the application.
+  kAsync = 2,
+  // Served by a generic service; gRPC does not keep its name.
+  kGeneric = 3,
+  // Served by a handler that is not known to free a request it did not handle:
+  // a synchronous one whose request is not a protobuf message that this
+  // program knows, or one that gRPC did not make.
+  kForeignHandler = 4,
+};
+
+// A method as a server has it.
+struct RegisteredMethod {
+  // "/pkg.Service/Method"; ServerRpcInfo::method() returns this very address
+  // for calls of the method, and for no others. Owned by its service. Null if
+  // generic.
+  const char* name = nullptr;
+  Coverage coverage = Coverage::kGuarded;
+};
+
+// Wraps the handlers of the services that `builder` has now, except those of
+// methods of which `exempt` is true, and lists all methods in the order of
+// their registration. A wrapped handler does as before unless the call is
+// marked. A service that is wrapped already stays as it is, so one service can
+// be on several servers.
+//
+// To be called once gRPC builds the server (ServerBuilderPlugin::
+// UpdateServerBuilder) and not earlier: until then generated code casts the
+// handlers back to their types.
+std::vector<RegisteredMethod> MakeRefusable(
+    grpc::ServerBuilder& builder,
+    const std::function<bool(std::string_view method)>& exempt);
+
+// Marks the call: its handler will not run, and the call ends at once with some
+// error, which the interceptor replaces at PRE_SEND_STATUS. Call it with the
+// batch that has POST_RECV_INITIAL_METADATA, for guarded methods only. A client
+// cannot forge the mark.
+void MarkRefused(grpc::experimental::InterceptorBatchMethods& batch);
+
+}  // namespace fusebox
+
+#endif  // FUSEBOX_INTERCEPTOR_SERVER_REFUSAL_H_
