@@ -1,0 +1,326 @@
+#include "interceptor/client_interceptor.h"
+
+#include <grpc/grpc.h>
+#include <grpc/support/time.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/support/interceptor.h>
+#include <time.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "interceptor/breaker/circuit_breaker.h"
+#include "interceptor/breaker/clock.h"
+#include "interceptor/breaker/mutex.h"
+#include "interceptor/breaker/outcome.h"
+#include "interceptor/breaker/random.h"
+#include "interceptor/never_guarded.h"
+#include "interceptor/rejection.h"
+
+namespace fusebox {
+namespace {
+
+using Factory = grpc::experimental::ClientInterceptorFactoryInterface;
+using Hook = grpc::experimental::InterceptionHookPoints;
+using Methods = grpc::experimental::InterceptorBatchMethods;
+using grpc::experimental::ClientRpcInfo;
+
+// What the calls of one channel share.
+struct Guard {
+  Guard(BreakerRegistry& r, std::string_view target, const ClientOptions& o)
+      : registry(r),
+        scope(r.Scope(Role::kClient, target)),
+        options(o),
+        latency_now(r.options().now == &CoarseNow ? &FineNow
+                                                  : r.options().now) {}
+
+  BreakerRegistry& registry;
+  const std::unique_ptr<BreakerScope> scope;
+  const ClientOptions options;
+  // The registry's clock, if that is fine enough for latencies.
+  const NowFunction latency_now;
+};
+
+// Time from `now` to a deadline, at most kFar.
+Duration TimeLeft(const gpr_timespec& deadline, const timespec& now) {
+  // Keeps the sum below the ends of the nanosecond line.
+  constexpr std::int64_t kFar = 1'000'000'000;
+  if (deadline.tv_sec <= 0) return Duration::zero();
+  if (deadline.tv_sec - now.tv_sec > kFar) return Duration::max();
+  return std::chrono::seconds(deadline.tv_sec - now.tv_sec) +
+         std::chrono::nanoseconds(deadline.tv_nsec - now.tv_nsec);
+}
+
+// The time that the caller gives a call which begins now. A deadline inherited
+// from a server call or set by the service config cannot be seen here and reads
+// as none. Exact where it is near `threshold`; elsewhere a tick too long at
+// most, for a tenth of the price.
+Duration TimeBudget(const grpc::ClientContext& context, Duration threshold) {
+  gpr_timespec deadline = context.raw_deadline();
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) {
+    return Duration::max();
+  }
+  deadline = gpr_convert_clock_type(deadline, GPR_CLOCK_REALTIME);
+  timespec now;
+#ifdef CLOCK_REALTIME_COARSE
+  constexpr Duration kLongestTick = std::chrono::milliseconds(10);
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  const Duration at_most = TimeLeft(deadline, now);
+  if (at_most - kLongestTick > threshold) return at_most;
+#endif
+  clock_gettime(CLOCK_REALTIME, &now);
+  return TimeLeft(deadline, now);
+}
+
+// The guard of one call.
+//
+// gRPC enters Intercept() from several threads at once (a read may end while
+// the status arrives or the caller cancels) and, when a call is cancelled, from
+// within itself.
+class GuardedCall final : public grpc::experimental::Interceptor {
+ public:
+  static GuardedCall* Make(const Guard& guard, ClientRpcInfo& info) {
+    const char* method = info.method();
+    const std::size_t size = std::strlen(method);
+    return new (NameSize{size}) GuardedCall(guard, info, method, size);
+  }
+
+  ~GuardedCall() override {
+    // No status came: the call was dropped before its end. That says nothing,
+    // unless the caller had waited for long and then given up.
+    const TimePoint cancelled_at = cancelled_at_.load();
+    if (cancelled_at == kNever) return;
+    CallEnd end;
+    end.code = grpc::StatusCode::CANCELLED;
+    End(end, cancelled_at);
+  }
+
+  void Intercept(Methods* methods) override {
+    if (methods->QueryInterceptionHookPoint(Hook::PRE_SEND_CANCEL)) {
+      cancelled_at_.store(guard_.latency_now());
+    }
+    // Streams of the completion queue report this hook twice.
+    if (methods->QueryInterceptionHookPoint(Hook::PRE_SEND_INITIAL_METADATA) &&
+        decision_.load() == Decision::kNone) {
+      if (!Decide()) {
+        FailMessages(methods);
+        // Nothing was sent, so this ends only what a corked stream has started
+        // before: its batch that waits for the status, which no hijacking
+        // reaches.
+        grpc_call_cancel(info_.client_context()->c_call(), nullptr);
+        methods->Hijack();
+        return;
+      }
+    }
+    if (decision_.load() == Decision::kRefused) {
+      FailMessages(methods);
+      GiveStatus(methods);
+    } else {
+      Observe(methods);
+    }
+    methods->Proceed();
+  }
+
+  // gRPC deletes interceptors as their base class.
+  static void operator delete(void* memory) { ::operator delete(memory); }
+
+ private:
+  static constexpr TimePoint kNever = TimePoint::max();
+
+  enum class Decision : unsigned char { kNone, kAdmitted, kRefused };
+
+  // The name of the method stands right behind the object, in the same
+  // allocation: callers of generic stubs may free theirs before the call
+  // starts.
+  struct NameSize {
+    std::size_t value;
+  };
+  static void* operator new(std::size_t size, NameSize name) {
+    return ::operator new(size + name.value + 1);
+  }
+  static void operator delete(void* memory, NameSize) {
+    ::operator delete(memory);
+  }
+  const char* name() const { return reinterpret_cast<const char*>(this + 1); }
+
+  GuardedCall(const Guard& guard, ClientRpcInfo& info, const char* method,
+              std::size_t size)
+      : guard_(guard),
+        info_(info),
+        outcomes_(guard.options.outcomes.For({method, size})),
+        retired_(guard.registry.stats().retired),
+        breaker_(&guard.scope->Find(method)) {
+    std::memcpy(reinterpret_cast<char*>(this + 1), method, size + 1);
+  }
+
+  bool sends_stream() const {
+    return info_.type() == ClientRpcInfo::Type::CLIENT_STREAMING ||
+           info_.type() == ClientRpcInfo::Type::BIDI_STREAMING;
+  }
+  bool receives_stream() const {
+    return info_.type() == ClientRpcInfo::Type::SERVER_STREAMING ||
+           info_.type() == ClientRpcInfo::Type::BIDI_STREAMING;
+  }
+
+  // ---- before the call
+
+  // Whether the call may be made. Reads no clock for a closed breaker, but the
+  // one for deadlines and, if slow calls matter, the one for latencies.
+  bool Decide() FUSEBOX_EXCLUDES(mu_) {
+    if (guard_.registry.stats().retired != retired_) {
+      // The call was prepared long ago; its breaker may be gone.
+      breaker_ = &guard_.scope->Find(name());
+    }
+    Permit permit = breaker_->AdmitIfClosed();
+    if (!permit) {
+      Admission admission = breaker_->Admit(guard_.registry.Now());
+      if (!admission.admitted()) {
+        rejection_ = *admission.rejection;
+        rejection_.retry_after =
+            SpreadRetry(rejection_.retry_after, ThreadRandom().Admission());
+        decision_.store(Decision::kRefused);
+        return false;
+      }
+      permit = std::move(admission.permit);
+    }
+    if (permit) {
+      const Settings& settings = breaker_->settings();
+      MutexLock lock(mu_);
+      permit_ = std::move(permit);
+      time_budget_ =
+          TimeBudget(*info_.client_context(), settings.min_counted_deadline);
+      if (settings.slow_call_duration.has_value() &&
+          info_.type() == ClientRpcInfo::Type::UNARY) {
+        start_ = guard_.latency_now();
+      }
+    }
+    decision_.store(Decision::kAdmitted);
+    return true;
+  }
+
+  // ---- a refused call
+
+  void FailMessages(Methods* methods) {
+    // A failed message would end the batch of a unary call as failed, and with
+    // it the one event its caller waits for.
+    if (sends_stream() &&
+        methods->QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE)) {
+      methods->FailHijackedSendMessage();
+    }
+    if (methods->QueryInterceptionHookPoint(Hook::PRE_RECV_MESSAGE)) {
+      methods->FailHijackedRecvMessage();
+    }
+  }
+
+  void GiveStatus(Methods* methods) {
+    // The second is for batches that a corked stream started before it was
+    // refused; the others have got their status by then.
+    if (methods->QueryInterceptionHookPoint(Hook::PRE_RECV_STATUS) ||
+        (methods->QueryInterceptionHookPoint(Hook::POST_RECV_STATUS) &&
+         !status_given_)) {
+      *methods->GetRecvStatus() =
+          RejectionStatus(rejection_, name(), rejection_.retry_after);
+      status_given_ = true;
+    }
+  }
+
+  // ---- an admitted call
+
+  void Observe(Methods* methods) FUSEBOX_EXCLUDES(mu_) {
+    if (receives_stream() &&
+        methods->QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE) &&
+        methods->GetRecvMessage() != nullptr && !message_received_.load()) {
+      message_received_.store(true);
+      MutexLock lock(mu_);
+      permit_.Prove(guard_.registry.Now());
+    }
+    if (methods->QueryInterceptionHookPoint(Hook::POST_RECV_STATUS)) {
+      const grpc::Status& status = *methods->GetRecvStatus();
+      CallEnd end;
+      end.code = status.error_code();
+      end.rejected_downstream = IsRejection(status);
+      End(end, std::nullopt);
+    }
+  }
+
+  // The first end counts. `ended_at`, of the clock for latencies: now, if
+  // unset.
+  void End(CallEnd end, std::optional<TimePoint> ended_at)
+      FUSEBOX_EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    if (!permit_) return;
+    end.time_budget = time_budget_;
+    if (start_ != kNever) {
+      end.latency =
+          (ended_at.has_value() ? *ended_at : guard_.latency_now()) - start_;
+    }
+    permit_.Finish(OutcomeOf(end, outcomes_, breaker_->settings()),
+                   guard_.registry.Now(), end.latency);
+  }
+
+  const Guard& guard_;
+  ClientRpcInfo& info_;
+  const StatusOutcomes& outcomes_;
+  // Breakers that had been retired when this one was found.
+  const std::uint64_t retired_;
+  CircuitBreaker* breaker_;
+
+  std::atomic<Decision> decision_{Decision::kNone};
+  std::atomic<bool> message_received_{false};
+  std::atomic<TimePoint> cancelled_at_{kNever};
+
+  // Of a refused call.
+  Rejection rejection_;  // written before decision_
+  bool status_given_ = false;
+
+  // Of an admitted call.
+  Mutex mu_;
+  Permit permit_ FUSEBOX_GUARDED_BY(mu_);
+  Duration time_budget_ FUSEBOX_GUARDED_BY(mu_) = Duration::max();
+  TimePoint start_ FUSEBOX_GUARDED_BY(mu_) = kNever;  // if latency matters
+};
+
+class GuardFactory final : public Factory {
+ public:
+  GuardFactory(BreakerRegistry& registry, std::string_view target,
+               const ClientOptions& options)
+      : guard_(registry, target, options) {}
+
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      ClientRpcInfo* info) override {
+    if (IsNeverGuarded(info->method())) return nullptr;
+    return GuardedCall::Make(guard_, *info);
+  }
+
+ private:
+  const Guard guard_;
+};
+
+}  // namespace
+
+std::unique_ptr<Factory> GuardedClientInterceptorFactory(
+    BreakerRegistry* registry, std::string_view target,
+    const ClientOptions& options) {
+  return std::make_unique<GuardFactory>(*registry, target, options);
+}
+
+std::shared_ptr<grpc::Channel> CreateGuardedChannel(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    const grpc::ChannelArguments& arguments, BreakerRegistry* registry,
+    std::vector<std::unique_ptr<Factory>> interceptors,
+    const ClientOptions& options) {
+  interceptors.insert(interceptors.begin(), GuardedClientInterceptorFactory(
+                                                registry, target, options));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      target, credentials, arguments, std::move(interceptors));
+}
+
+}  // namespace fusebox

@@ -1,0 +1,18 @@
+#include "interceptor/never_guarded.h"
+
+namespace fusebox {
+
+bool IsNeverGuarded(std::string_view method) {
+  constexpr std::string_view kStarts[] = {
+      "/grpc.health.v1.Health/",
+      "/grpc.reflection.",
+      "/grpc.channelz.",
+      "/fusebox.v1.",
+  };
+  for (std::string_view start : kStarts) {
+    if (method.substr(0, start.size()) == start) return true;
+  }
+  return false;
+}
+
+}  // namespace fusebox
