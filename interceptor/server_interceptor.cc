@@ -13,6 +13,7 @@
 
 #include "interceptor/breaker/circuit_breaker.h"
 #include "interceptor/breaker/random.h"
+#include "interceptor/never_guarded.h"
 #include "interceptor/rejection.h"
 
 namespace fusebox {
@@ -31,16 +32,6 @@ constexpr char kNoThread[] = "Server Threadpool Exhausted";
 // anew when the server gets to them (on a busy machine 5 ms late).
 constexpr Duration kDeadlineDelay = std::chrono::milliseconds(5);
 constexpr int kDeadlineRounding = 100;
-
-// Whose methods nobody guards: a caller that is refused by health or
-// reflection would draw the wrong conclusions, and one that is refused by the
-// admin service could not repair anything.
-constexpr std::string_view kNeverGuarded[] = {
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.",
-    "/grpc.channelz.",
-    "/fusebox.v1.",
-};
 
 bool StartsWith(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;
@@ -375,10 +366,7 @@ ServerGuard::~ServerGuard() = default;
 
 void ServerGuard::Install(grpc::ServerBuilder& builder) {
   const auto exempt = [this](std::string_view method) {
-    return std::any_of(std::begin(kNeverGuarded), std::end(kNeverGuarded),
-                       [method](std::string_view start) {
-                         return StartsWith(method, start);
-                       }) ||
+    return IsNeverGuarded(method) ||
            std::any_of(unguarded_services_.begin(), unguarded_services_.end(),
                        [method](const std::string& service) {
                          return StartsWith(method, "/" + service + "/");

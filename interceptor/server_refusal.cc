@@ -40,6 +40,8 @@
 #include <grpcpp/support/string_ref.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -92,7 +94,14 @@ struct ExposeServices : grpc::ServerBuilder {
 constexpr char kMarkKey[] = "fusebox-refused";
 constexpr char kMark[] = "1";
 
+// Marked calls whose handlers have not looked yet, or never will: the request
+// did not come. While there are none, nobody has to look; gRPC makes a map of
+// the metadata for whoever does.
+std::atomic<std::uint64_t> marks_out{0};
+
 bool IsMarked(const grpc::ServerContextBase& context) {
+  // A handler runs after the interceptor that may have marked its call.
+  if (marks_out.load(std::memory_order_relaxed) == 0) return false;
   const auto range = context.client_metadata().equal_range(kMarkKey);
   return std::any_of(range.first, range.second, [](const auto& entry) {
     return entry.second.data() == kMark;
@@ -121,7 +130,10 @@ class RefusableHandler final : public MethodHandler {
     // will not run anyway, and there is no request to destroy.
     if (!call.status.ok() || !IsMarked(*call.server_context)) {
       inner_->handler()->RunHandler(call);
-    } else if (inner_->api_type() == ApiType::SYNC) {
+      return;
+    }
+    marks_out.fetch_sub(1, std::memory_order_relaxed);
+    if (inner_->api_type() == ApiType::SYNC) {
       RefuseSync(call);
     } else {
       RefuseCallback(call);
@@ -278,6 +290,7 @@ std::vector<RegisteredMethod> MakeRefusable(
 }
 
 void MarkRefused(grpc::experimental::InterceptorBatchMethods& batch) {
+  marks_out.fetch_add(1, std::memory_order_relaxed);
   batch.GetRecvInitialMetadata()->emplace(kMarkKey, grpc::string_ref(kMark, 1));
 }
 
