@@ -1,0 +1,55 @@
+// Learning that a grpc::Server begins to shut down.
+//
+// A server waits for its calls when it shuts down, for ever if no deadline was
+// given, and tells nobody that it does. A call that ends only when the server
+// ends it, such as a health watch, would make Server::Shutdown() hang.
+
+#ifndef FUSEBOX_INTERCEPTOR_HEALTH_SHUTDOWN_NOTICE_H_
+#define FUSEBOX_INTERCEPTOR_HEALTH_SHUTDOWN_NOTICE_H_
+
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/server_builder.h>
+
+#include <functional>
+#include <memory>
+#include <thread>
+
+namespace fusebox {
+
+// The name of the method by which a notice is known to its server. No URL path
+// looks like that, so reflection does not list it.
+inline constexpr char kShutdownNoticeMethod[] = "fusebox.ShutdownNotice";
+
+// Calls a function once, when the server begins to shut down.
+//
+// How: what gRPC does tell, and at once, is that an asynchronous method will be
+// asked for no more calls. So this is an asynchronous service with a method
+// that nobody calls, and a thread that waits for the bad news.
+//
+// The server needs to have another service, synchronous or callback: the
+// completion queue here is polled for nothing but the notice.
+//
+// Thread-compatible. Must stay until the server has been shut down, if it was
+// ever started.
+class ShutdownNotice final : public grpc::Service {
+ public:
+  // Registers with `builder`. `notify` is called on a thread of the notice, and
+  // Server::Shutdown() goes on meanwhile.
+  ShutdownNotice(grpc::ServerBuilder& builder, std::function<void()> notify);
+  ~ShutdownNotice() override;
+
+  // To be called when the server has started.
+  void Start();
+
+ private:
+  void Run();
+
+  const std::function<void()> notify_;
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::thread thread_;
+};
+
+}  // namespace fusebox
+
+#endif  // FUSEBOX_INTERCEPTOR_HEALTH_SHUTDOWN_NOTICE_H_
