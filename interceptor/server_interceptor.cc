@@ -328,7 +328,6 @@ class ServerGuard::Plugin final : public grpc::ServerBuilderPlugin {
   void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
     guard_->Install(*builder);
   }
-  // Services of the library's own are to be registered here.
   void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
   void Finish(grpc::ServerInitializer* /*initializer*/) override {}
   void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
@@ -372,6 +371,7 @@ void ServerGuard::Install(grpc::ServerBuilder& builder) {
                          return StartsWith(method, "/" + service + "/");
                        });
   };
+  std::vector<std::string> guarded_names;
   for (const RegisteredMethod& method : MakeRefusable(builder, exempt)) {
     const std::string name = method.name == nullptr ? "" : method.name;
     methods_.push_back({name, method.coverage});
@@ -383,7 +383,9 @@ void ServerGuard::Install(grpc::ServerBuilder& builder) {
     guarded_.emplace(method.name, std::make_unique<Method>(
                                       registry_.Pin(Role::kServer, "", name),
                                       outcomes_.For(name)));
+    guarded_names.push_back(name);
   }
+  if (health_ != nullptr) health_->WatchBreakers(&registry_, guarded_names);
 }
 
 std::size_t ServerGuard::uncovered() const {
@@ -400,6 +402,10 @@ std::shared_ptr<const ServerGuard> GuardServer(grpc::ServerBuilder& builder,
       new ServerGuard(registry, std::move(options.outcomes),
                       std::move(options.unguarded_services)));
   builder.SetOption(std::make_unique<ServerGuard::Installer>(guard));
+  if (options.health.has_value()) {
+    guard->health_ = std::make_shared<HealthService>(*options.health);
+    ServeHealth(builder, guard->health_);
+  }
 
   // First in the list: nearest to the handlers, so that the others see what a
   // refused call ends with.

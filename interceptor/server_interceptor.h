@@ -7,11 +7,13 @@
 #include <grpcpp/support/server_interceptor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "interceptor/breaker/breaker_registry.h"
+#include "interceptor/health/health_service.h"
 #include "interceptor/server_refusal.h"
 #include "interceptor/status_outcome.h"
 
@@ -28,6 +30,9 @@ struct ServerOptions {
   // Services that are not guarded, by full name ("pkg.Service"), beside
   // health, reflection, channelz and Fusebox's own.
   std::vector<std::string> unguarded_services;
+  // How grpc.health.v1 shows the guarded methods. Nothing: the server gets no
+  // health service from here, and may have another one.
+  std::optional<HealthOptions> health = HealthOptions();
 };
 
 // A method of a guarded server.
@@ -45,12 +50,16 @@ class ServerGuard {
   ServerGuard& operator=(const ServerGuard&) = delete;
 
   // Every method of the builder's services, in the order of registration.
-  // Services that gRPC adds by itself (health, reflection) and the one for
-  // unknown names are not among them, and not guarded.
+  // Services that are added later (health, reflection) and the one for unknown
+  // names are not among them, and not guarded.
   const std::vector<ServedMethod>& methods() const { return methods_; }
 
   // Methods that should be guarded and cannot be.
   std::size_t uncovered() const;
+
+  // The health service of the server, to set names of the application's own and
+  // to shut down with. Null if there is none.
+  const std::shared_ptr<HealthService>& health() const { return health_; }
 
  private:
   friend std::shared_ptr<const ServerGuard> GuardServer(
@@ -72,6 +81,7 @@ class ServerGuard {
   const NowFunction latency_clock_;
   const OutcomeRules outcomes_;
   const std::vector<std::string> unguarded_services_;
+  std::shared_ptr<HealthService> health_;
   std::vector<ServedMethod> methods_;
   // The guarded methods, by the address of the name: names that come over the
   // wire have other addresses, and are found nowhere.
@@ -81,7 +91,9 @@ class ServerGuard {
 // Guards every method of every synchronous and callback service that `builder`
 // has when BuildAndStart() is called: a call whose breaker does not admit it is
 // answered with RejectionStatus() and "grpc-retry-pushback-ms" before any user
-// code runs; the others report their outcome once.
+// code runs; the others report their outcome once. The server gets a health
+// service that shows how the methods are (health/health_service.h), also as its
+// GetHealthCheckService().
 //
 // Call once for each builder, before BuildAndStart(); the order relative to
 // RegisterService() does not matter. Do not call SetInterceptorCreators() as

@@ -1,6 +1,5 @@
 #include "interceptor/health/health_service.h"
 
-#include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/impl/rpc_service_method.h>
@@ -404,15 +403,20 @@ void HealthService::OnDone(Watcher& watcher) {
 
 namespace {
 
-// The service as the server knows it. Owned by the server, which destroys it
-// when it has shut down.
+// The service as one server has it. Owned by the server, which destroys it when
+// it has shut down.
 class ServedHealth final : public grpc::HealthCheckServiceInterface {
  public:
   ServedHealth(std::shared_ptr<HealthService> service,
-               std::shared_ptr<ShutdownNotice> notice)
-      : service_(std::move(service)), notice_(std::move(notice)) {}
+               grpc::ServerBuilder& builder)
+      : service_(std::move(service)),
+        notice_(builder, [this] { service_->Drain(); }) {
+    builder.RegisterService(service_.get());
+  }
   // The registry may be gone before whoever else holds the service.
   ~ServedHealth() override { service_->StopWatchingBreakers(); }
+
+  void OnServerStarted() { notice_.Start(); }
 
   void SetServingStatus(const std::string& name, bool serving) override {
     service_->SetServing(name, serving);
@@ -424,54 +428,57 @@ class ServedHealth final : public grpc::HealthCheckServiceInterface {
 
  private:
   const std::shared_ptr<HealthService> service_;
-  const std::shared_ptr<ShutdownNotice> notice_;
+  ShutdownNotice notice_;
 };
 
-// Starts the notice when the server has started.
-class NoticePlugin final : public grpc::ServerBuilderPlugin {
+// What gRPC calls in BuildAndStart(), in the order of the functions below.
+class HealthPlugin final : public grpc::ServerBuilderPlugin {
  public:
-  explicit NoticePlugin(std::shared_ptr<ShutdownNotice> notice)
-      : notice_(std::move(notice)) {}
+  explicit HealthPlugin(std::shared_ptr<HealthService> service)
+      : service_(std::move(service)) {}
 
   std::string name() override { return "fusebox_health"; }
+  void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
+    served_ = std::make_unique<ServedHealth>(std::move(service_), *builder);
+    started_ = served_.get();
+  }
+  void UpdateChannelArguments(grpc::ChannelArguments* arguments) override {
+    // The way to hand it over to the server.
+    arguments->SetPointer(grpc::kHealthCheckServiceInterfaceArg,
+                          served_.release());
+  }
   void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
   void Finish(grpc::ServerInitializer* /*initializer*/) override {
-    // The builder may outlive the server.
-    std::exchange(notice_, nullptr)->Start();
+    started_->OnServerStarted();
   }
   void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
 
  private:
-  std::shared_ptr<ShutdownNotice> notice_;
+  std::shared_ptr<HealthService> service_;
+  std::unique_ptr<ServedHealth> served_;
+  ServedHealth* started_ = nullptr;
 };
 
-class NoticeOption final : public grpc::ServerBuilderOption {
+class HealthOption final : public grpc::ServerBuilderOption {
  public:
-  explicit NoticeOption(std::shared_ptr<ShutdownNotice> notice)
-      : notice_(std::move(notice)) {}
+  explicit HealthOption(std::shared_ptr<HealthService> service)
+      : service_(std::move(service)) {}
 
   void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
                          plugins) override {
-    plugins->push_back(
-        std::make_unique<NoticePlugin>(std::exchange(notice_, nullptr)));
+    plugins->push_back(std::make_unique<HealthPlugin>(std::move(service_)));
   }
 
  private:
-  std::shared_ptr<ShutdownNotice> notice_;
+  std::shared_ptr<HealthService> service_;
 };
 
 }  // namespace
 
 void ServeHealth(grpc::ServerBuilder& builder,
                  std::shared_ptr<HealthService> service) {
-  builder.RegisterService(service.get());
-  auto notice = std::make_shared<ShutdownNotice>(
-      builder, [service = service.get()] { service->Drain(); });
-  builder.SetOption(
-      std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(
-          std::make_unique<ServedHealth>(std::move(service), notice)));
-  builder.SetOption(std::make_unique<NoticeOption>(std::move(notice)));
+  builder.SetOption(std::make_unique<HealthOption>(std::move(service)));
 }
 
 }  // namespace fusebox
