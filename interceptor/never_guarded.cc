@@ -10,7 +10,6 @@ bool IsNeverGuarded(std::string_view method) {
       "/grpc.reflection.",
       "/grpc.channelz.",
       "/fusebox.v1.",
-      "fusebox.ShutdownNotice",  // health/shutdown_notice.h
   };
   for (std::string_view start : kStarts) {
     if (method.substr(0, start.size()) == start) return true;

@@ -13,6 +13,7 @@
 
 #include "interceptor/breaker/circuit_breaker.h"
 #include "interceptor/breaker/random.h"
+#include "interceptor/health/shutdown_notice.h"
 #include "interceptor/never_guarded.h"
 #include "interceptor/rejection.h"
 
@@ -365,7 +366,7 @@ ServerGuard::~ServerGuard() = default;
 
 void ServerGuard::Install(grpc::ServerBuilder& builder) {
   const auto exempt = [this](std::string_view method) {
-    return IsNeverGuarded(method) ||
+    return IsNeverGuarded(method) || method == kShutdownNoticeMethod ||
            std::any_of(unguarded_services_.begin(), unguarded_services_.end(),
                        [method](const std::string& service) {
                          return StartsWith(method, "/" + service + "/");
