@@ -65,16 +65,18 @@ namespace fusebox {
 //  W4 A word of the gathered ring belongs to serial s iff bucket[s % B] == s
 //     and the word's tag is the low half of s. A word is changed only by
 //     compare-and-swap, by adding to a matching tag or by replacing another
-//     tag while bucket[] still says s. A late writer of an older serial either
-//     finds bucket[] moved on, or its swap fails, or it leaves an older tag,
-//     which counts as zero. bucket[] never goes back.
+//     tag that was read before bucket[] still said s. A late writer of an older
+//     serial either finds bucket[] moved on, or its swap fails, or it leaves an
+//     older tag, which counts as zero. bucket[] never goes back.
 //  W5 Every word is brought to the new tag when its place is taken for a new
 //     serial, so a tag cannot be mistaken for one of 2^32 serials ago.
 //  W6 Gathered counts saturate at 2^32 - 1 for one bucket and class; those of
 //     shards are taken modulo 2^48.
 //  W7 A sum is of one window in every part: a reader that finds somebody ahead
 //     of it starts over with the window at that newer bucket. Otherwise it
-//     could miss old successes and still see the failures beside them.
+//     could miss old successes and still see the failures beside them. It looks
+//     again after reading the counts of a shard or place: a count is released
+//     after its bucket, so whoever sees the one sees the other.
 //
 // Thread-safe.
 template <class Sync>
@@ -309,9 +311,10 @@ class RollingWindow {
     Shard* lender_ = nullptr;
   };
 
-  // Single writer: a load and a store, not a locked read-modify-write.
+  // Single writer: a load and a store, not a locked read-modify-write. Whoever
+  // sees the count sees its bucket (W7).
   static void Increment(Atomic<std::uint64_t>& counter) {
-    counter.store(counter.load(Sync::kRelaxed) + 1, Sync::kRelaxed);
+    counter.store(counter.load(Sync::kRelaxed) + 1, Sync::kRelease);
   }
 
   // Writer only. Makes `serial` the newest bucket of the shard. False if there
@@ -350,10 +353,7 @@ class RollingWindow {
   bool SumShard(Shard& shard, std::int64_t& serial,
                 OutcomeCounts& counts) const {
     const std::int64_t last = shard.last.load(Sync::kAcquire);
-    if (last > serial) {
-      serial = last;
-      return false;
-    }
+    if (IsAhead(last, serial)) return false;
     const std::int64_t oldest = serial - std::int64_t{buckets_} + 1;
     if (last < oldest) return true;
     const std::int64_t from =
@@ -365,15 +365,15 @@ class RollingWindow {
     const Cell& cell = CellOf(shard, from);
     for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
       const std::uint64_t base = cell.bases[k].load(Sync::kAcquire);
-      const std::uint64_t good = shard.good[k].load(Sync::kAcquire);
-      if ((base & kCellTagMask) != CellTag(from) ||
-          cell.bases[k].load(Sync::kAcquire) != base) {
+      if ((base & kCellTagMask) != CellTag(from)) {
         ++serial;  // W3
         return false;
       }
-      counts.by_outcome[k] += (good - base) & ~kCellTagMask;
+      counts.by_outcome[k] +=
+          (shard.good[k].load(Sync::kAcquire) - base) & ~kCellTagMask;
     }
-    return true;
+    // Counts of a later bucket may be among them (W7).
+    return !IsAhead(shard.last.load(Sync::kRelaxed), serial);
   }
 
   void Gather(std::size_t word_index, std::int64_t serial) {
@@ -408,19 +408,17 @@ class RollingWindow {
   void Retag(GatheredBucket& place, std::int64_t serial) {
     for (Atomic<std::uint64_t>& word : place.words) {
       std::uint64_t seen = word.load(Sync::kAcquire);
-      if ((seen & kTagMask) != Tag(serial)) {
-        word.compare_exchange_strong(seen, Tag(serial), Sync::kAcqRel);
-      }
+      if ((seen & kTagMask) == Tag(serial)) continue;
+      // Asked after the load: a newer tag must not be taken for an old one.
+      if (place.serial.load(Sync::kAcquire) != serial) return;
+      word.compare_exchange_strong(seen, Tag(serial), Sync::kAcqRel);
     }
   }
 
   bool SumGathered(const GatheredBucket& place, std::int64_t& serial,
                    OutcomeCounts& counts) const {
     const std::int64_t used_for = place.serial.load(Sync::kAcquire);
-    if (used_for > serial) {
-      serial = used_for;
-      return false;
-    }
+    if (IsAhead(used_for, serial)) return false;
     if (used_for <= serial - std::int64_t{buckets_}) return true;
     for (std::size_t k = 0; k < kWords; ++k) {
       const std::uint64_t word = place.words[k].load(Sync::kAcquire);
@@ -432,6 +430,14 @@ class RollingWindow {
         counts.by_outcome[k] += count;
       }
     }
+    // The place may have been taken for a later bucket meanwhile (W7).
+    return !IsAhead(place.serial.load(Sync::kRelaxed), serial);
+  }
+
+  // Whether `newest` is later than `serial`, which is then moved up to it.
+  static bool IsAhead(std::int64_t newest, std::int64_t& serial) {
+    if (newest <= serial) return false;
+    serial = newest;
     return true;
   }
 
