@@ -1,0 +1,81 @@
+#include "interceptor/breaker/random.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace fusebox {
+namespace {
+
+constexpr int kDraws = 100000;
+
+TEST(RandomTest, ScriptedDrawsAreTheSameForEver) {
+  Random random = Random::Scripted(0.25, -1);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(random.Admission(), 0.25);
+    EXPECT_EQ(random.Jitter(), -1);
+  }
+}
+
+TEST(RandomTest, TheSameSeedDrawsTheSame) {
+  Random a(42);
+  Random b(42);
+  Random other(43);
+  bool differs = false;
+  for (int i = 0; i < 100; ++i) {
+    const double draw = a.Admission();
+    EXPECT_EQ(draw, b.Admission());
+    differs = differs || draw != other.Admission();
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST(RandomTest, AdmissionDrawsFillTheUnitInterval) {
+  Random random(1);
+  double least = 1;
+  double most = 0;
+  double sum = 0;
+  for (int i = 0; i < kDraws; ++i) {
+    const double draw = random.Admission();
+    ASSERT_GE(draw, 0);
+    ASSERT_LT(draw, 1);
+    least = std::min(least, draw);
+    most = std::max(most, draw);
+    sum += draw;
+  }
+  EXPECT_LT(least, 0.001);
+  EXPECT_GT(most, 0.999);
+  EXPECT_NEAR(sum / kDraws, 0.5, 0.01);
+}
+
+TEST(RandomTest, JitterDrawsFillMinusOneToOne) {
+  Random random(2);
+  double least = 1;
+  double most = -1;
+  double sum = 0;
+  for (int i = 0; i < kDraws; ++i) {
+    const double draw = random.Jitter();
+    ASSERT_GE(draw, -1);
+    ASSERT_LE(draw, 1);
+    least = std::min(least, draw);
+    most = std::max(most, draw);
+    sum += draw;
+  }
+  EXPECT_LT(least, -0.999);
+  EXPECT_GT(most, 0.999);
+  EXPECT_NEAR(sum / kDraws, 0, 0.02);
+}
+
+TEST(ThreadRandomTest, EachThreadHasItsOwn) {
+  Random* const mine = &ThreadRandom();
+  EXPECT_EQ(&ThreadRandom(), mine);
+  const double draw = mine->Admission();
+  std::thread([mine, draw] {
+    EXPECT_NE(&ThreadRandom(), mine);
+    EXPECT_NE(ThreadRandom().Admission(), draw) << "once in 2^53 runs";
+  }).join();
+}
+
+}  // namespace
+}  // namespace fusebox
