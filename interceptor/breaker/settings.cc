@@ -52,6 +52,9 @@ class Issues {
 // them (the widest window) do not overflow.
 constexpr Duration kLongest = std::chrono::hours(24 * 100);
 
+// Up to here judging a failure costs less than five clock readings.
+constexpr int kManyBuckets = 100;
+
 }  // namespace
 
 bool operator==(const Settings& a, const Settings& b) {
@@ -171,6 +174,13 @@ std::vector<SettingsIssue> ValidateSettings(const Settings& s) {
 
 std::vector<SettingsIssue> SettingsWarnings(const Settings& s) {
   Issues warnings;
+  if (s.buckets > kManyBuckets) {
+    warnings.Add("buckets",
+                 std::to_string(s.buckets) + " is more than " +
+                     std::to_string(kManyBuckets) +
+                     ": each failure looks at all of them, and each costs 16 "
+                     "bytes per shard and 56 more in every breaker");
+  }
   if (s.drain_window_before_recovery &&
       s.bucket_width * s.buckets > s.max_recovery) {
     warnings.Add("drain_window_before_recovery",

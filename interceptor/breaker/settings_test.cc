@@ -252,13 +252,19 @@ TEST(SettingsWarningsTest, DrainingAWindowLongerThanMaxRecovery) {
   EXPECT_THAT(Warnings([](Settings& s) { s.max_recovery = 2s; }), IsEmpty());
 }
 
+TEST(SettingsWarningsTest, ManyBuckets) {
+  EXPECT_THAT(Warnings([](Settings& s) { s.buckets = 100; }), IsEmpty());
+  EXPECT_THAT(Warnings([](Settings& s) { s.buckets = 101; }),
+              ElementsAre(testing::HasSubstr("buckets: 101 is more than 100")));
+}
+
 TEST(SettingsWarningsTest, TheWidestWindowDoesNotOverflow) {
   EXPECT_EQ(Warnings([](Settings& s) {
               s.drain_window_before_recovery = true;
               s.bucket_width = kLongest;
               s.buckets = 1000;
             }).size(),
-            1u);
+            2u);  // and one for the buckets
 }
 
 TEST(SettingsWarningsTest, AClassThatNeverDecides) {
