@@ -25,7 +25,8 @@ struct FlagText {
 };
 
 bool AbslParseFlag(absl::string_view text, FlagText* flag, std::string*) {
-  *flag = {std::string(text), /*given=*/true};
+  flag->text.assign(text.data(), text.size());
+  flag->given = true;
   return true;
 }
 
@@ -101,7 +102,8 @@ bool Parse(const std::string& text, Mode& value) {
   X(failure_threshold, "[0.000001, 1] or off",                                 \
     "Share of timeouts, system and unknown errors together that opens the "    \
     "breaker.")                                                                \
-  X(slow_call_duration, "(0s, ...) or off", "A call that takes this is slow.") \
+  X(slow_call_duration, "(0s, ...) or off",                                    \
+    "A call that takes at least this long is slow.")                           \
   X(slow_call_threshold, "[0.000001, 1]",                                      \
     "Share of slow calls in the window that opens the breaker.")               \
   X(min_counted_deadline, "[0s, ...)",                                         \
@@ -178,8 +180,9 @@ absl::StatusOr<Settings> ReadSettingsFlags() {
 Settings SettingsFromFlags() {
   const absl::StatusOr<Settings> settings = ReadSettingsFlags();
   if (!settings.ok()) {
-    std::fprintf(stderr, "%s\n",
-                 std::string(settings.status().message()).c_str());
+    const absl::string_view message = settings.status().message();
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(message.size()),
+                 message.data());
     std::exit(2);
   }
   return *settings;

@@ -6,6 +6,7 @@
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -36,7 +37,8 @@ class SettingsFlagsTest : public ::testing::Test {
   static std::string Errors() {
     const absl::StatusOr<Settings> settings = ReadSettingsFlags();
     EXPECT_EQ(settings.status().code(), absl::StatusCode::kInvalidArgument);
-    return std::string(settings.status().message());
+    const absl::string_view message = settings.status().message();
+    return {message.begin(), message.end()};
   }
 
  private:
