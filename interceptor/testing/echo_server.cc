@@ -93,8 +93,8 @@ grpc::Status EchoServer::Bidi(
 
 grpc::Status EchoServer::Answer(grpc::ServerContext* context,
                                 const EchoRequest& request) {
-  const grpc::Status failure(static_cast<grpc::StatusCode>(request.count()),
-                             "as asked");
+  grpc::Status failure(static_cast<grpc::StatusCode>(request.count()),
+                       "as asked");
   if (request.text() == kFail) return failure;
   if (request.text() == kFlaky && handled_ < 3) return failure;
   if (request.text() == kReject) {
