@@ -224,10 +224,10 @@ class GuardedCall final : public grpc::experimental::Interceptor {
     // refused; the others have got their status by then.
     if (methods->QueryInterceptionHookPoint(Hook::PRE_RECV_STATUS) ||
         (methods->QueryInterceptionHookPoint(Hook::POST_RECV_STATUS) &&
-         !status_given_)) {
+         !status_given_.load())) {
       *methods->GetRecvStatus() =
           RejectionStatus(rejection_, name(), rejection_.retry_after);
-      status_given_ = true;
+      status_given_.store(true);
     }
   }
 
@@ -278,7 +278,7 @@ class GuardedCall final : public grpc::experimental::Interceptor {
 
   // Of a refused call.
   Rejection rejection_;  // written before decision_
-  bool status_given_ = false;
+  std::atomic<bool> status_given_{false};
 
   // Of an admitted call.
   Mutex mu_;
