@@ -6,6 +6,7 @@
 #include <grpcpp/support/proto_buffer_reader.h>
 #include <grpcpp/support/proto_buffer_writer.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -305,7 +306,7 @@ grpc::Status CallbackClientStream(const ChannelPtr& channel,
     }
     void OnDone(const grpc::Status& status) override { done.Set(status); }
     const EchoRequest& request;
-    int written = 0;
+    std::atomic<int> written{0};  // one write after the other
     Done done;
   };
   const auto stub = Echo::NewStub(channel);
@@ -354,7 +355,7 @@ grpc::Status CallbackBidi(const ChannelPtr& channel,
     }
     void OnDone(const grpc::Status& status) override { done.Set(status); }
     const EchoRequest& request;
-    int written = 0;
+    std::atomic<int> written{0};  // one write after the other
     EchoReply reply;
     Done done;
   };
