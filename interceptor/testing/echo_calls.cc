@@ -6,7 +6,6 @@
 #include <grpcpp/support/proto_buffer_reader.h>
 #include <grpcpp/support/proto_buffer_writer.h>
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -15,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "interceptor/handoff/handoff.h"
 #include "interceptor/testing/echo.grpc.pb.h"
 
 namespace fusebox::testing {
@@ -243,6 +243,8 @@ grpc::Status GenericUnary(const ChannelPtr& channel,
 
 // ---- callback
 
+// The reactors tell ThreadSanitizer what gRPC keeps apart: see handoff.h.
+
 class Done {
  public:
   void Set(const grpc::Status& status) {
@@ -280,7 +282,10 @@ grpc::Status CallbackUnaryReactor(const ChannelPtr& channel,
                                   grpc::ClientContext& context,
                                   const EchoRequest& request) {
   struct Reactor : grpc::ClientUnaryReactor {
-    void OnDone(const grpc::Status& status) override { done.Set(status); }
+    void OnDone(const grpc::Status& status) override {
+      AcquireFromGrpc(this);
+      done.Set(status);
+    }
     Done done;
   };
   const auto stub = Echo::NewStub(channel);
@@ -295,18 +300,24 @@ grpc::Status CallbackClientStream(const ChannelPtr& channel,
                                   grpc::ClientContext& context,
                                   const EchoRequest& request) {
   struct Reactor : grpc::ClientWriteReactor<EchoRequest> {
-    explicit Reactor(const EchoRequest& r) : request(r) {}
+    explicit Reactor(const EchoRequest& r) : request(r) { ReleaseToGrpc(this); }
     void OnWriteDone(bool ok) override {
+      AcquireFromGrpc(this);
+      const EchoRequest* const next = ++written < 2 ? &request : nullptr;
+      ReleaseToGrpc(this);
       if (!ok) return;
-      if (++written < 2) {
-        StartWrite(&request);
+      if (next != nullptr) {
+        StartWrite(next);
       } else {
         StartWritesDone();
       }
     }
-    void OnDone(const grpc::Status& status) override { done.Set(status); }
+    void OnDone(const grpc::Status& status) override {
+      AcquireFromGrpc(this);
+      done.Set(status);
+    }
     const EchoRequest& request;
-    std::atomic<int> written{0};  // one write after the other
+    int written = 0;
     Done done;
   };
   const auto stub = Echo::NewStub(channel);
@@ -323,9 +334,13 @@ grpc::Status CallbackServerStream(const ChannelPtr& channel,
                                   const EchoRequest& request) {
   struct Reactor : grpc::ClientReadReactor<EchoReply> {
     void OnReadDone(bool ok) override {
+      ReleaseToGrpc(this);
       if (ok) StartRead(&reply);
     }
-    void OnDone(const grpc::Status& status) override { done.Set(status); }
+    void OnDone(const grpc::Status& status) override {
+      AcquireFromGrpc(this);
+      done.Set(status);
+    }
     EchoReply reply;
     Done done;
   };
@@ -341,21 +356,28 @@ grpc::Status CallbackBidi(const ChannelPtr& channel,
                           grpc::ClientContext& context,
                           const EchoRequest& request) {
   struct Reactor : grpc::ClientBidiReactor<EchoRequest, EchoReply> {
-    explicit Reactor(const EchoRequest& r) : request(r) {}
+    explicit Reactor(const EchoRequest& r) : request(r) { ReleaseToGrpc(this); }
     void OnWriteDone(bool ok) override {
+      AcquireFromGrpc(this);
+      const EchoRequest* const next = ++written < 2 ? &request : nullptr;
+      ReleaseToGrpc(this);
       if (!ok) return;
-      if (++written < 2) {
-        StartWrite(&request);
+      if (next != nullptr) {
+        StartWrite(next);
       } else {
         StartWritesDone();
       }
     }
     void OnReadDone(bool ok) override {
+      ReleaseToGrpc(this);
       if (ok) StartRead(&reply);
     }
-    void OnDone(const grpc::Status& status) override { done.Set(status); }
+    void OnDone(const grpc::Status& status) override {
+      AcquireFromGrpc(this);
+      done.Set(status);
+    }
     const EchoRequest& request;
-    std::atomic<int> written{0};  // one write after the other
+    int written = 0;
     EchoReply reply;
     Done done;
   };
