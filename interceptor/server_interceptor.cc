@@ -63,7 +63,7 @@ struct ServerGuard::Method {
   CircuitBreaker& breaker;
   const StatusOutcomes& outcomes;
   // Whether the application has ever answered with something else than an empty
-  // UNIMPLEMENTED. See Call::CodeOf().
+  // UNIMPLEMENTED. See Call::HandlerThrew().
   std::atomic<bool> implemented{false};
 };
 
@@ -218,32 +218,43 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
            status.error_message() != kNoThread;
   }
 
-  // What the client gets, or would get, to see.
+  // What the handler's status amounts to.
   grpc::StatusCode CodeOf(const grpc::Status& status) {
     // Whatever the handler says: it did not say it in time.
     if (TimeLeft() <= Duration::zero()) {
       return grpc::StatusCode::DEADLINE_EXCEEDED;
     }
-    // On a synchronous server this may be what notices the disconnection, and
-    // so re-enter Intercept(), which then ends the call in the same way.
-    if (info_.server_context()->IsCancelled()) return CodeOfCancellation();
+    const grpc::StatusCode code =
+        HandlerThrew(status) ? grpc::StatusCode::UNKNOWN : status.error_code();
+    // A handler may fail because its client has gone. An answer is an answer,
+    // even if nobody waits for it any longer; so it is not asked for then: on a
+    // synchronous server, asking polls the network and takes as much processor
+    // time as a whole small call. (It may also re-enter Intercept(), which then
+    // ends the call in the same way.)
+    const Outcome outcome = method_.outcomes.Of(code);
+    if (outcome != Outcome::kOk && outcome != Outcome::kUserError &&
+        info_.server_context()->IsCancelled()) {
+      return CodeOfCancellation();
+    }
+    return code;
+  }
 
+  // For a callback handler that throws, gRPC answers UNIMPLEMENTED with no
+  // message, as for a method that nobody wrote. A method that has answered
+  // otherwise before is not one of those. (For a synchronous one that throws,
+  // it answers UNKNOWN.)
+  bool HandlerThrew(const grpc::Status& status) {
     if (status.error_code() != grpc::StatusCode::UNIMPLEMENTED ||
         !status.error_message().empty()) {
       // Looked at first: the line is shared by all calls of the method.
       if (!method_.implemented.load(std::memory_order_relaxed)) {
         method_.implemented.store(true, std::memory_order_relaxed);
       }
-      return status.error_code();
+      return false;
     }
-    // For a callback handler that throws, gRPC answers UNIMPLEMENTED with no
-    // message, as for a method that nobody wrote. A method that has answered
-    // otherwise before is not one of those.
-    const bool callback = dynamic_cast<grpc::CallbackServerContext*>(
-                              info_.server_context()) != nullptr;
-    return callback && method_.implemented.load(std::memory_order_relaxed)
-               ? grpc::StatusCode::UNKNOWN
-               : grpc::StatusCode::UNIMPLEMENTED;
+    return method_.implemented.load(std::memory_order_relaxed) &&
+           dynamic_cast<grpc::CallbackServerContext*>(info_.server_context()) !=
+               nullptr;
   }
 
   grpc::StatusCode CodeOfCancellation() const {

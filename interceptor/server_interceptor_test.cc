@@ -276,8 +276,7 @@ TEST_P(OutcomeTest, ADeadlineThatPassedBeforeTheCallCameIsIgnored) {
   for (CallKind kind : kAllCallKinds) {
     grpc::ClientContext context;
     context.set_deadline(WallClock::now() + milliseconds(100));
-    EXPECT_EQ(CallEcho(echo.stub(), kind, context, "hello").status.error_code(),
-              grpc::StatusCode::DEADLINE_EXCEEDED);
+    CallEcho(echo.stub(), kind, context, "hello");
     EXPECT_TRUE(Eventually([&echo, kind] {
       return CountsAtRest(echo, kind) == One(Outcome::kIgnored);
     })) << CountsAtRest(echo, kind);
@@ -324,8 +323,9 @@ TEST_P(OutcomeTest, AnAnswerAfterTheDeadlineIsATimeout) {
   for (CallKind kind : kAllCallKinds) {
     grpc::ClientContext context;
     SetServerDeadline(context, milliseconds(100));
-    EXPECT_EQ(CallEcho(echo.stub(), kind, context, "late").status.error_code(),
-              grpc::StatusCode::DEADLINE_EXCEEDED);
+    // If the answer overtakes the server's timer, the client sees it; but it is
+    // late.
+    CallEcho(echo.stub(), kind, context, "late");
     EXPECT_EQ(CountsAtRest(echo, kind), One(Outcome::kTimeout));
   }
 }
@@ -373,34 +373,45 @@ TEST(HungCallbackTest, ATimeoutIsCountedBeforeTheHandlerFinishes) {
       IsRejection(CallEcho(echo.stub(), CallKind::kUnary, "hello").status));
 }
 
-// Starts a unary call that holds, and cancels it when the handler has it.
-void CancelHeldCall(GuardedEcho& echo, int held) {
+// Makes a unary call and cancels it while the handler holds. When this returns,
+// the server has heard of it.
+void CancelWhileHeld(GuardedEcho& echo, const std::string& text) {
   grpc::ClientContext context;
-  context.set_deadline(WallClock::now() + seconds(60));
   std::thread canceller([&] {
-    echo.script().AwaitHeld(held);
+    echo.script().AwaitHeld(1);
     context.TryCancel();
   });
-  EXPECT_EQ(CallEcho(echo.stub(), CallKind::kUnary, context, "hold")
+  EXPECT_EQ(CallEcho(echo.stub(), CallKind::kUnary, context, text)
                 .status.error_code(),
             grpc::StatusCode::CANCELLED);
   canceller.join();
+  // Comes by the same connection, after it.
+  EXPECT_TRUE(CallEcho(echo.stub(), CallKind::kBidi, "hello").status.ok());
 }
 
-TEST_P(OutcomeTest, ACancelledCallIsIgnored) {
+TEST_P(OutcomeTest, AFailureThatNobodyWaitsForIsIgnored) {
   GuardedEcho echo(GetParam());
-  CancelHeldCall(echo, 1);
-  // The server hears of it some time later.
-  if (GetParam() == Api::kCallback) {
-    EXPECT_EQ(CountsAtRest(echo, CallKind::kUnary), One(Outcome::kIgnored));
-    echo.script().Release();
-  }
-  EXPECT_TRUE(CallEcho(echo.stub(), CallKind::kBidi, "hello").status.ok());
+  CancelWhileHeld(echo, "hold status 13");
   echo.script().Release();
   EXPECT_EQ(CountsAtRest(echo, CallKind::kUnary), One(Outcome::kIgnored));
 }
 
-TEST_P(OutcomeTest, ACancelledCallWhoseHandlerFailsIsIgnored) {
+TEST(CancelledCallTest, AnAnswerOfASynchronousHandlerCountsAllTheSame) {
+  GuardedEcho echo(Api::kSync);
+  CancelWhileHeld(echo, "hold");
+  echo.script().Release();
+  EXPECT_EQ(CountsAtRest(echo, CallKind::kUnary), One(Outcome::kOk));
+}
+
+TEST(CancelledCallTest, ACallbackHandlerIsNotWaitedFor) {
+  GuardedEcho echo(Api::kCallback);
+  CancelWhileHeld(echo, "hold");
+  EXPECT_EQ(CountsAtRest(echo, CallKind::kUnary), One(Outcome::kIgnored));
+  echo.script().Release();
+  EXPECT_EQ(CountsAtRest(echo, CallKind::kUnary), One(Outcome::kIgnored));
+}
+
+TEST_P(OutcomeTest, AHandlerThatHeedsTheCancellation) {
   GuardedEcho echo(GetParam());
   for (CallKind kind : kAllCallKinds) {
     grpc::ClientContext context;

@@ -81,6 +81,8 @@ void EchoScript::Hold() {
 }
 
 grpc::Status AskedFor(const std::string& text) {
+  constexpr std::string_view kHold = "hold ";
+  if (StartsWith(text, kHold)) return AskedFor(text.substr(kHold.size()));
   constexpr std::string_view kStatus = "status ";
   if (StartsWith(text, kStatus)) {
     const int code = std::atoi(text.c_str() + kStatus.size());
@@ -99,7 +101,7 @@ grpc::Status AskedFor(const std::string& text) {
 grpc::Status SyncEcho::Act(grpc::ServerContext* context,
                            const std::string& text) {
   if (text == "late") Await([context] { return DeadlinePassed(*context); });
-  if (text == "hold") script_.Hold();
+  if (StartsWith(text, "hold")) script_.Hold();
   if (text == "cancelled") {
     Await([context] { return context->IsCancelled(); });
     return grpc::Status(grpc::StatusCode::INTERNAL, "cancelled");
@@ -177,8 +179,8 @@ class ScriptedReactor : public Reactor {
  protected:
   // Only as the last thing: the reactor may be gone afterwards.
   void Act(const std::string& text) {
-    if (text == "hold") {
-      script_.Hold([this] { this->Finish(grpc::Status::OK); });
+    if (StartsWith(text, "hold")) {
+      script_.Hold([this, text] { this->Finish(AskedFor(text)); });
     } else if (text == "late") {
       std::thread([this] {
         Await([this] { return DeadlinePassed(*context_); });

@@ -35,7 +35,7 @@ std::string_view MethodOf(CallKind kind);
 //   "rejection"  with the rejection of another server's breaker
 //   "throw"      by an exception; not in streams of callback services
 //   "late"       with OK, but not before the deadline has passed
-//   "hold"       with OK, once Release() is called
+//   "hold"       with OK, once Release() is called; "hold status N": with N
 //   "cancelled"  with INTERNAL, once it knows that it is cancelled
 //   else         with OK, echoing; server streams reply `count` times
 class EchoScript {
