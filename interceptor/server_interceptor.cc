@@ -13,6 +13,7 @@
 
 #include "interceptor/breaker/circuit_breaker.h"
 #include "interceptor/breaker/random.h"
+#include "interceptor/handoff/handoff.h"
 #include "interceptor/health/shutdown_notice.h"
 #include "interceptor/never_guarded.h"
 #include "interceptor/rejection.h"
@@ -84,16 +85,22 @@ struct ServerGuard::Method {
 class ServerGuard::Call final : public grpc::experimental::Interceptor {
  public:
   Call(const ServerGuard& guard, Method& method, ServerRpcInfo* info)
-      : guard_(guard), method_(method), info_(*info) {}
+      : guard_(guard), method_(method), info_(*info) {
+    ReleaseToGrpc(this);
+  }
 
   // A call that comes to no end that was seen was dropped: the permit reports
   // itself as ignored.
-  ~Call() override = default;
+  ~Call() override { AcquireFromGrpc(this); }
 
   void Intercept(InterceptorBatchMethods* batch) override {
     using Hook = grpc::experimental::InterceptionHookPoints;
-    if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
-      Arrive(*batch);
+    AcquireFromGrpc(this);
+    if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA) &&
+        !Arrive(*batch)) {
+      const HandlerRefusal refusal(*info_.server_context());
+      batch->Proceed();
+      return;
     }
     if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE)) {
       SendMessage();
@@ -130,7 +137,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
            info_.type() == ServerRpcInfo::Type::BIDI_STREAMING;
   }
 
-  void Arrive(InterceptorBatchMethods& batch) {
+  // Whether the call may go on to the handler.
+  bool Arrive(InterceptorBatchMethods& batch) {
     BreakerRegistry& registry = guard_.registry_;
     CircuitBreaker& breaker = method_.breaker;
     if (HasRequest() && batch.GetRecvMessage() == nullptr) {
@@ -139,7 +147,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
       // all, garbage must not take the place of a probe.
       breaker.Report(Outcome::kIgnored, registry.Now(), Duration::zero(),
                      ThreadRandom());
-      return;
+      return true;
     }
 
     permit_ = breaker.AdmitIfClosed();
@@ -148,11 +156,10 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
       if (!admission.admitted()) {
         rejection_ = *admission.rejection;
         phase_.store(kRefused, std::memory_order_release);
-        MarkRefused(batch);
-        return;
+        return false;
       }
       permit_ = std::move(admission.permit);
-      if (!permit_) return;  // mode shadow or off
+      if (!permit_) return true;  // mode shadow or off
     }
 
     deadline_ = info_.server_context()->deadline();
@@ -161,6 +168,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     }
     if (TakesLatency()) arrived_ = guard_.latency_clock_();
     phase_.store(kHeld, std::memory_order_release);
+    return true;
   }
 
   void SendMessage() {
@@ -177,6 +185,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
       // Streams have no latency.
       permit_.Finish(static_cast<Outcome>(phase - kEnded),
                      guard_.registry_.Now());
+      ReleaseToGrpc(this);
     }
   }
 
@@ -297,6 +306,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
         std::memory_order_acq_rel, std::memory_order_acquire));
     if (phase != kProving) {
       permit_.Finish(outcome, guard_.registry_.Now(), latency);
+      ReleaseToGrpc(this);
     }
   }
 

@@ -35,13 +35,9 @@
 #include <google/protobuf/message_lite.h>
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
-#include <grpcpp/server_context.h>
 #include <grpcpp/support/method_handler.h>
-#include <grpcpp/support/string_ref.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -86,33 +82,21 @@ struct ExposeServices : grpc::ServerBuilder {
   }
 };
 
-// ---------------------------------------------------------------------------
-// The mark
+// The call that is being refused on this thread, between HandlerRefusal and the
+// wrapped handler. Compared, never followed.
+thread_local const grpc::ServerContextBase* refused_call = nullptr;
 
-// A client may send metadata with this key, or any value; what it cannot
-// choose is the address of the value.
-constexpr char kMarkKey[] = "fusebox-refused";
-constexpr char kMark[] = "1";
-
-// Marked calls whose handlers have not looked yet, or never will: the request
-// did not come. While there are none, nobody has to look; gRPC makes a map of
-// the metadata for whoever does.
-std::atomic<std::uint64_t> marks_out{0};
-
-bool IsMarked(const grpc::ServerContextBase& context) {
-  // A handler runs after the interceptor that may have marked its call.
-  if (marks_out.load(std::memory_order_relaxed) == 0) return false;
-  const auto range = context.client_metadata().equal_range(kMarkKey);
-  return std::any_of(range.first, range.second, [](const auto& entry) {
-    return entry.second.data() == kMark;
-  });
+bool TakeRefusal(const grpc::ServerContextBase& call) {
+  if (refused_call != &call) return false;
+  refused_call = nullptr;
+  return true;
 }
 
 // ---------------------------------------------------------------------------
 // The wrapper
 
 // Stands for the handler of one method. Knows no server: one service may be on
-// several, guarded or not, and only a guard marks calls.
+// several, guarded or not.
 class RefusableHandler final : public MethodHandler {
  public:
   // `inner` owns the handler and nothing else of it is used: gRPC offers no
@@ -128,12 +112,9 @@ class RefusableHandler final : public MethodHandler {
   void RunHandler(const HandlerParameter& call) override {
     // An error here means that the request did not parse: the user's function
     // will not run anyway, and there is no request to destroy.
-    if (!call.status.ok() || !IsMarked(*call.server_context)) {
+    if (!call.status.ok() || !TakeRefusal(*call.server_context)) {
       inner_->handler()->RunHandler(call);
-      return;
-    }
-    marks_out.fetch_sub(1, std::memory_order_relaxed);
-    if (inner_->api_type() == ApiType::SYNC) {
+    } else if (inner_->api_type() == ApiType::SYNC) {
       RefuseSync(call);
     } else {
       RefuseCallback(call);
@@ -289,9 +270,11 @@ std::vector<RegisteredMethod> MakeRefusable(
   return registered;
 }
 
-void MarkRefused(grpc::experimental::InterceptorBatchMethods& batch) {
-  marks_out.fetch_add(1, std::memory_order_relaxed);
-  batch.GetRecvInitialMetadata()->emplace(kMarkKey, grpc::string_ref(kMark, 1));
+HandlerRefusal::HandlerRefusal(const grpc::ServerContextBase& context) {
+  refused_call = &context;
 }
+
+// Taken by now, unless gRPC answered without the handler for want of a thread.
+HandlerRefusal::~HandlerRefusal() { refused_call = nullptr; }
 
 }  // namespace fusebox

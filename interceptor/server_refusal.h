@@ -1,15 +1,15 @@
 // Lets a server interceptor answer a call in place of the method's handler.
 //
 // gRPC C++ has no such thing: an interceptor on a server can look, but the
-// handler runs whatever it does. So each handler is wrapped in one that looks
-// for a mark on the call. server_refusal.cc is the only file of this library
-// that reaches into gRPC; the reasons stand there.
+// handler runs whatever it does. So each handler is wrapped in one that first
+// looks whether its call is being refused. server_refusal.cc is the only file
+// of this library that reaches into gRPC; the reasons stand there.
 
 #ifndef FUSEBOX_INTERCEPTOR_SERVER_REFUSAL_H_
 #define FUSEBOX_INTERCEPTOR_SERVER_REFUSAL_H_
 
 #include <grpcpp/server_builder.h>
-#include <grpcpp/support/interceptor.h>
+#include <grpcpp/server_context.h>
 
 #include <functional>
 #include <string_view>
@@ -43,9 +43,9 @@ struct RegisteredMethod {
 
 // Wraps the handlers of the services that `builder` has now, except those of
 // methods of which `exempt` is true, and lists all methods in the order of
-// their registration. A wrapped handler does as before unless the call is
-// marked. A service that is wrapped already stays as it is, so one service can
-// be on several servers.
+// their registration. A wrapped handler does as before unless there is a
+// HandlerRefusal. A service that is wrapped already stays as it is, so one
+// service can be on several servers.
 //
 // To be called once gRPC builds the server (ServerBuilderPlugin::
 // UpdateServerBuilder) and not earlier: until then generated code casts the
@@ -54,11 +54,21 @@ std::vector<RegisteredMethod> MakeRefusable(
     grpc::ServerBuilder& builder,
     const std::function<bool(std::string_view method)>& exempt);
 
-// Marks the call: its handler will not run, and the call ends at once with some
-// error, which the interceptor replaces at PRE_SEND_STATUS. Call it with the
-// batch that has POST_RECV_INITIAL_METADATA, for guarded methods only. A client
-// cannot forge the mark.
-void MarkRefused(grpc::experimental::InterceptorBatchMethods& batch);
+// While it lives, the handler of the call with that context does not run on
+// this thread: the call ends with some error instead, which the interceptor
+// replaces at PRE_SEND_STATUS. For guarded methods only.
+//
+// To be around Proceed() with POST_RECV_INITIAL_METADATA, in the interceptor
+// that is first in the server's list. On the way in that one runs last, and
+// gRPC runs the handler inside its Proceed(). So nothing has to be kept with
+// the call, and admitted calls pay for one look at a thread-local.
+class HandlerRefusal {
+ public:
+  explicit HandlerRefusal(const grpc::ServerContextBase& context);
+  ~HandlerRefusal();
+  HandlerRefusal(const HandlerRefusal&) = delete;
+  HandlerRefusal& operator=(const HandlerRefusal&) = delete;
+};
 
 }  // namespace fusebox
 

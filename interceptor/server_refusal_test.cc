@@ -163,11 +163,39 @@ TEST_P(RefusalTest, LargeCompressedRequests) {
             std::vector<std::string>{text});
 }
 
-TEST_P(RefusalTest, AClientCannotForgeTheMark) {
-  GuardedEcho echo(api());
-  grpc::ClientContext context;
-  context.AddMetadata("fusebox-refused", "1");
-  EXPECT_TRUE(CallEcho(echo.stub(), kind(), context, "hello").status.ok());
+// Hands each call that comes in over to another thread.
+class ProceedsElsewhere final : public grpc::experimental::Interceptor {
+ public:
+  void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
+    if (batch->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::
+                POST_RECV_INITIAL_METADATA)) {
+      std::thread([batch] { batch->Proceed(); }).detach();
+    } else {
+      batch->Proceed();
+    }
+  }
+};
+
+class ProceedsElsewhereFactory final
+    : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo* /*info*/) override {
+    return new ProceedsElsewhere;
+  }
+};
+
+TEST_P(RefusalTest, BehindAnInterceptorThatProceedsOnAnotherThread) {
+  GuardedEcho::Options options;
+  options.server.interceptors.push_back(
+      std::make_unique<ProceedsElsewhereFactory>());
+  options.server.interceptors.push_back(
+      std::make_unique<ProceedsElsewhereFactory>());
+  GuardedEcho echo(api(), std::move(options));
+  EXPECT_TRUE(CallEcho(echo.stub(), kind(), "hello").status.ok());
+  echo.ForceOpen(kind());
+  ExpectRefused(CallEcho(echo.stub(), kind(), "hello"), kind());
   EXPECT_EQ(echo.script().runs(), 1);
 }
 
