@@ -96,11 +96,14 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   void Intercept(InterceptorBatchMethods* batch) override {
     using Hook = grpc::experimental::InterceptionHookPoints;
     AcquireFromGrpc(this);
-    if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA) &&
-        !Arrive(*batch)) {
-      const HandlerRefusal refusal(*info_.server_context());
-      batch->Proceed();
-      return;
+    if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
+      const bool admitted = Arrive(*batch);
+      ReleaseToGrpc(this);
+      if (!admitted) {
+        const HandlerRefusal refusal(*info_.server_context());
+        batch->Proceed();
+        return;
+      }
     }
     if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE)) {
       SendMessage();

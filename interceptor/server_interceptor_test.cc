@@ -373,8 +373,7 @@ TEST(HungCallbackTest, ATimeoutIsCountedBeforeTheHandlerFinishes) {
       IsRejection(CallEcho(echo.stub(), CallKind::kUnary, "hello").status));
 }
 
-// Makes a unary call and cancels it while the handler holds. When this returns,
-// the server has heard of it.
+// Makes a unary call and cancels it while the handler holds.
 void CancelWhileHeld(GuardedEcho& echo, const std::string& text) {
   grpc::ClientContext context;
   std::thread canceller([&] {
@@ -385,15 +384,24 @@ void CancelWhileHeld(GuardedEcho& echo, const std::string& text) {
                 .status.error_code(),
             grpc::StatusCode::CANCELLED);
   canceller.join();
-  // Comes by the same connection, after it.
-  EXPECT_TRUE(CallEcho(echo.stub(), CallKind::kBidi, "hello").status.ok());
 }
 
 TEST_P(OutcomeTest, AFailureThatNobodyWaitsForIsIgnored) {
-  GuardedEcho echo(GetParam());
-  CancelWhileHeld(echo, "hold status 13");
-  echo.script().Release();
-  EXPECT_EQ(CountsAtRest(echo, CallKind::kUnary), One(Outcome::kIgnored));
+  // Nothing tells when the server has heard of the cancellation; now and then
+  // the failure is faster.
+  constexpr int kAttempts = 20;
+  std::uint64_t ignored = 0;
+  for (int i = 0; i < kAttempts; ++i) {
+    GuardedEcho echo(GetParam());
+    CancelWhileHeld(echo, "hold status 13");
+    // Comes by the same connection, after it.
+    EXPECT_TRUE(CallEcho(echo.stub(), CallKind::kBidi, "hello").status.ok());
+    echo.script().Release();
+    const Counts counts = CountsAtRest(echo, CallKind::kUnary);
+    EXPECT_EQ(counts.ignored + counts.system_error, 1u) << counts;
+    ignored += counts.ignored;
+  }
+  EXPECT_GE(ignored, kAttempts / 2u);
 }
 
 TEST(CancelledCallTest, AnAnswerOfASynchronousHandlerCountsAllTheSame) {

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "interceptor/handoff/handoff.h"
 #include "interceptor/rejection.h"
 
 namespace fusebox::testing {
@@ -163,9 +164,12 @@ template <class Reactor>
 class ScriptedReactor : public Reactor {
  public:
   ScriptedReactor(EchoScript& script, grpc::CallbackServerContext* context)
-      : script_(script), context_(context) {}
+      : script_(script), context_(context) {
+    ReleaseToGrpc(this);
+  }
 
   void OnCancel() override {
+    AcquireFromGrpc(this);
     bool finish = false;
     {
       const std::lock_guard<std::mutex> lock(mu_);
@@ -174,11 +178,15 @@ class ScriptedReactor : public Reactor {
     }
     if (finish) FinishCancelled();
   }
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    AcquireFromGrpc(this);
+    delete this;
+  }
 
  protected:
   // Only as the last thing: the reactor may be gone afterwards.
   void Act(const std::string& text) {
+    ReleaseToGrpc(this);
     if (StartsWith(text, "hold")) {
       script_.Hold([this, text] { this->Finish(AskedFor(text)); });
     } else if (text == "late") {
@@ -226,11 +234,14 @@ class ReadEcho final
   ReadEcho(EchoScript& script, grpc::CallbackServerContext* context,
            EchoReply* reply)
       : ScriptedReactor(script, context), reply_(reply) {
+    ReleaseToGrpc(this);
     StartRead(&request_);
   }
   void OnReadDone(bool ok) override {
+    AcquireFromGrpc(this);
     if (ok) {
       reply_->set_text(request_.text());
+      ReleaseToGrpc(this);
       StartRead(&request_);
     } else {
       Act(reply_->text());
@@ -253,11 +264,15 @@ class WriteEcho final
     reply_.set_text(text_);
     Next();
   }
-  void OnWriteDone(bool /*ok*/) override { Next(); }
+  void OnWriteDone(bool /*ok*/) override {
+    AcquireFromGrpc(this);
+    Next();
+  }
 
  private:
   void Next() {
     if (left_-- > 0) {
+      ReleaseToGrpc(this);
       StartWrite(&reply_);
     } else {
       Act(text_);
@@ -273,18 +288,23 @@ class BidiEcho final
  public:
   BidiEcho(EchoScript& script, grpc::CallbackServerContext* context)
       : ScriptedReactor(script, context) {
+    ReleaseToGrpc(this);
     StartRead(&request_);
   }
   void OnReadDone(bool ok) override {
+    AcquireFromGrpc(this);
     if (ok) {
       reply_.set_text(request_.text());
+      ReleaseToGrpc(this);
       StartWrite(&reply_);
     } else {
       Act(reply_.text());
     }
   }
   void OnWriteDone(bool ok) override {
+    AcquireFromGrpc(this);
     if (ok) {
+      ReleaseToGrpc(this);
       StartRead(&request_);
     } else {
       Act(reply_.text());
