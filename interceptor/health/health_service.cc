@@ -9,6 +9,7 @@
 
 #include <utility>
 
+#include "interceptor/handoff/handoff.h"
 #include "interceptor/health/shutdown_notice.h"
 
 namespace fusebox {
@@ -72,11 +73,20 @@ class HealthService::Watcher final
  public:
   Watcher(HealthService& service, grpc::CallbackServerContext& call,
           Names::iterator watched)
-      : context(call), name(watched), service_(service) {}
+      : context(call), name(watched), service_(service) {
+    ReleaseToGrpc(this);
+  }
 
-  void OnWriteDone(bool ok) override { service_.OnWriteDone(*this, ok); }
-  void OnCancel() override { service_.OnCancel(*this); }
+  void OnWriteDone(bool ok) override {
+    AcquireFromGrpc(this);
+    service_.OnWriteDone(*this, ok);
+  }
+  void OnCancel() override {
+    AcquireFromGrpc(this);
+    service_.OnCancel(*this);
+  }
   void OnDone() override {
+    AcquireFromGrpc(this);
     service_.OnDone(*this);
     delete this;
   }
