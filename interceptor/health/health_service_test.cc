@@ -125,7 +125,7 @@ class HealthServiceTest : public testing::Test {
     grpc::ClientContext context;
     context.set_deadline(Deadline());
     HealthListResponse response;
-    const grpc::Status status =
+    grpc::Status status =
         stub_->List(&context, HealthListRequest(), &response);
     statuses->clear();
     for (const auto& [name, check] : response.statuses()) {
@@ -170,7 +170,7 @@ class HealthServiceTest : public testing::Test {
     std::promise<grpc::Status> status;
     stub.UnaryCall(&context, "/grpc.health.v1.Health/" + method,
                    grpc::StubOptions(), &request, response,
-                   [&status](grpc::Status s) { status.set_value(s); });
+                   [&status](const grpc::Status& s) { status.set_value(s); });
     return status.get_future().get();
   }
   grpc::StatusCode RawCall(const std::string& method,

@@ -156,7 +156,7 @@ TEST_F(ShutdownNoticeTest, ClientsCanCallItToNoEffect) {
     std::promise<grpc::Status> status;
     stub.UnaryCall(&context, kShutdownNoticeMethod, grpc::StubOptions(),
                    &request, &response,
-                   [&status](grpc::Status s) { status.set_value(s); });
+                   [&status](const grpc::Status& s) { status.set_value(s); });
     EXPECT_EQ(status.get_future().get().error_code(),
               grpc::StatusCode::UNIMPLEMENTED);
   }
