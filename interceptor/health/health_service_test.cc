@@ -125,8 +125,7 @@ class HealthServiceTest : public testing::Test {
     grpc::ClientContext context;
     context.set_deadline(Deadline());
     HealthListResponse response;
-    grpc::Status status =
-        stub_->List(&context, HealthListRequest(), &response);
+    grpc::Status status = stub_->List(&context, HealthListRequest(), &response);
     statuses->clear();
     for (const auto& [name, check] : response.statuses()) {
       (*statuses)[name] = check.status();
