@@ -242,7 +242,7 @@ class BreakerTwin {
   bool Reached(std::uint64_t count, const Threshold& threshold,
                std::uint64_t n) const {
     if (!threshold.has_value()) return false;
-    const auto ppm = static_cast<std::uint64_t>(std::lround(*threshold * 1e6));
+    const auto ppm = static_cast<std::uint64_t>(std::llround(*threshold * 1e6));
     return count * 1'000'000 >= ppm * n;
   }
   bool Unhealthy(Time t, std::int64_t minimum) const {
