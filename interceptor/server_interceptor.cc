@@ -238,14 +238,17 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     }
     const grpc::StatusCode code =
         HandlerThrew(status) ? grpc::StatusCode::UNKNOWN : status.error_code();
-    // A handler may fail because its client has gone. An answer is an answer,
-    // even if nobody waits for it any longer; so it is not asked for then: on a
-    // synchronous server, asking polls the network and takes as much processor
-    // time as a whole small call. (It may also re-enter Intercept(), which then
-    // ends the call in the same way.)
+    // A handler may fail because its client has gone, and in a stream, where
+    // reads and writes fail then, it may take that for a good end. The answer
+    // to a single request is an answer even if nobody waits for it any longer;
+    // so it is not asked for then: on a synchronous server, asking polls the
+    // network and takes as much processor time as a whole small call. (It may
+    // also re-enter Intercept(), which then ends the call in the same way.)
     const Outcome outcome = method_.outcomes.Of(code);
-    if (outcome != Outcome::kOk && outcome != Outcome::kUserError &&
-        info_.server_context()->IsCancelled()) {
+    const bool answered =
+        info_.type() == ServerRpcInfo::Type::UNARY &&
+        (outcome == Outcome::kOk || outcome == Outcome::kUserError);
+    if (!answered && info_.server_context()->IsCancelled()) {
       return CodeOfCancellation();
     }
     return code;

@@ -171,7 +171,7 @@ std::string ClassName(const google::protobuf::Descriptor& message) {
   std::string name = message.name();
   for (const google::protobuf::Descriptor* outer = message.containing_type();
        outer != nullptr; outer = outer->containing_type()) {
-    name = outer->name() + "_" + name;
+    name.insert(0, outer->name() + "_");
   }
   std::string scope;
   for (const char c : message.file()->package()) {

@@ -124,7 +124,7 @@ grpc::Status SyncEcho::ClientStream(grpc::ServerContext* context,
   EchoRequest request;
   while (reader->Read(&request)) {
     reply->set_text(request.text());
-    const grpc::Status status = Act(context, request.text());
+    grpc::Status status = Act(context, request.text());
     if (!status.ok()) return status;
   }
   return grpc::Status::OK;
@@ -149,7 +149,7 @@ grpc::Status SyncEcho::Bidi(
     EchoReply reply;
     reply.set_text(request.text());
     stream->Write(reply);
-    const grpc::Status status = Act(context, request.text());
+    grpc::Status status = Act(context, request.text());
     if (!status.ok()) return status;
   }
   return grpc::Status::OK;
