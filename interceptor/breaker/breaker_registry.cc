@@ -479,7 +479,7 @@ class BreakerRegistry::State {
         Announce(*entry, change);
         progress = true;
       }
-      Reschedule(*entry, view);
+      Reschedule(*entry, view, now);
     }
     return progress;
   }
@@ -536,10 +536,13 @@ class BreakerRegistry::State {
   }
 
   void Reschedule(Entry& entry) {
-    Reschedule(entry, entry.breaker.View(options_.now()));
+    const TimePoint now = options_.now();
+    Reschedule(entry, entry.breaker.View(now), now);
   }
-  void Reschedule(Entry& entry, const StateView& view) {
-    entry.due = view.next_change;
+  void Reschedule(Entry& entry, const StateView& view, TimePoint now) {
+    // If time has already decided something that is not announced (this thread
+    // was late), it is due now: nothing else may ever come.
+    entry.due = view.state != entry.announced ? now : view.next_change;
     const bool active = view.state != fusebox::State::kClosed ||
                         view.override_state != Override::kNone ||
                         entry.announced != fusebox::State::kClosed ||

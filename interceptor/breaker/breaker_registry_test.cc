@@ -286,6 +286,16 @@ TEST(BreakerRegistryTest, WatchersHearEachChangeOnceAndInOrder) {
               ElementsAre("/pkg.S/M half_open->closed ramp_finished"));
 }
 
+TEST(BreakerRegistryTest, ALateDispatcherStillAnnouncesWhatTimeHasDecided) {
+  SimulatedRegistry registry;
+  auto scope = registry->Scope(Role::kClient, "t");
+  Fail(scope->Find("/pkg.S/M"));
+  Advance(seconds(3));  // the wait is over before anybody has looked
+  EXPECT_THAT(registry.Events(),
+              ElementsAre("/pkg.S/M closed->open system_error_threshold",
+                          "/pkg.S/M open->half_open recovery_due"));
+}
+
 TEST(BreakerRegistryTest, AProbeWhoseLeaseEndsIsAnnouncedWithoutAnyCall) {
   SimulatedRegistry registry;
   auto scope = registry->Scope(Role::kClient, "t");
