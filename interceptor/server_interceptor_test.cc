@@ -735,8 +735,7 @@ TEST_P(UnknownNamesTest, CreateNothing) {
   // Sanitizers keep freed memory. A breaker for each name would take 2 KiB and
   // more; what grows is the memory that gRPC's threads keep at hand, some
   // megabytes whatever the number.
-  const auto calls =
-      static_cast<std::size_t>((batches - batches / 10) * kBatch);
+  const auto calls = static_cast<std::size_t>(batches - batches / 10) * kBatch;
   EXPECT_LT(last, first + calls * 1024 + (8u << 20));
 #endif
 }
