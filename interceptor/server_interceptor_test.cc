@@ -731,7 +731,7 @@ TEST_P(UnknownNamesTest, CreateNothing) {
             << last / 1024 << " KiB at the end\n";
   EXPECT_EQ(echo.registry().stats().breakers, 4u);
   EXPECT_EQ(echo.registry().stats().overflowed, 0u);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(FUSEBOX_TSAN)
   // Sanitizers keep freed memory. A breaker for each name would take 2 KiB and
   // more; what grows is the memory that gRPC's threads keep at hand, some
   // megabytes whatever the number.
