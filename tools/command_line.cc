@@ -2,12 +2,20 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
+#include <variant>
 
 namespace fusebox {
 namespace {
 
 bool IsHelp(std::string_view argument) {
   return argument == "--help" || argument == "-help" || argument == "-h";
+}
+
+// False if `text` does not say.
+bool ParseSwitch(std::string_view text, bool& value) {
+  value = text == "true" || text == "1";
+  return value || text == "false" || text == "0";
 }
 
 ParsedFlags Error(std::string text) {
@@ -34,7 +42,7 @@ ParsedFlags ParseFlags(const std::vector<std::string_view>& arguments,
     std::string_view name = argument.substr(argument[1] == '-' ? 2 : 1);
     const std::size_t equals = name.find('=');
     const bool has_value = equals != std::string_view::npos;
-    const std::string_view value = has_value ? name.substr(equals + 1) : "";
+    std::string_view value = has_value ? name.substr(equals + 1) : "";
     name = name.substr(0, equals);
 
     const auto flag =
@@ -43,12 +51,23 @@ ParsedFlags ParseFlags(const std::vector<std::string_view>& arguments,
     if (flag == flags.end()) {
       return Error("unknown flag \"" + std::string(argument) + "\"");
     }
-    if (has_value) {
-      *flag->value = value;
-    } else if (i + 1 < arguments.size()) {
-      *flag->value = arguments[++i];
+    if (bool* const* on = std::get_if<bool*>(&flag->value)) {
+      if (!ParseSwitch(has_value ? value : "true", **on)) {
+        return Error("--" + std::string(name) + " is true or false, not \"" +
+                     std::string(value) + "\"");
+      }
+      continue;
+    }
+    if (!has_value) {
+      if (i + 1 == arguments.size()) {
+        return Error("--" + std::string(name) + " takes a value");
+      }
+      value = arguments[++i];
+    }
+    if (std::string* const* text = std::get_if<std::string*>(&flag->value)) {
+      **text = value;
     } else {
-      return Error("--" + std::string(name) + " takes a value");
+      std::get<std::vector<std::string>*>(flag->value)->emplace_back(value);
     }
   }
   return ParsedFlags();

@@ -5,21 +5,26 @@
 
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace fusebox {
 
-// What every verb exits with.
+// What a verb exits with, unless its help says otherwise.
 enum ExitCode : int {
   kExitOk = 0,
   kExitFailure = 1,  // what was asked for did not work
   kExitUsage = 2,    // it was asked for wrongly
 };
 
-// A flag that takes text.
+// A flag that is left alone if it is not given.
 struct Flag {
   std::string_view name;  // without dashes
-  std::string* value;     // left alone if the flag is not given
+  // What it is:
+  //   string   text; the last of several wins
+  //   vector   text; each one is added
+  //   bool     a switch: "--name", or "--name=" with true, false, 1 or 0
+  std::variant<std::string*, std::vector<std::string>*, bool*> value;
 };
 
 struct ParsedFlags {
@@ -27,9 +32,8 @@ struct ParsedFlags {
   std::string error;  // empty if all is well
 };
 
-// Reads "--name=value" and "--name value", also with one dash; the last of
-// several wins. "--help", "-help" and "-h" ask for help. Anything else is an
-// error.
+// Reads "--name=value" and "--name value", also with one dash. "--help",
+// "-help" and "-h" ask for help. Anything else is an error.
 ParsedFlags ParseFlags(const std::vector<std::string_view>& arguments,
                        const std::vector<Flag>& flags);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tools/command_line.h"
+#include "tools/probe_command.h"
 #include "tools/replay_command.h"
 
 namespace fusebox {
@@ -19,6 +20,7 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
+    {"probe", "asks a gRPC server for its health", &RunProbe},
     {"replay", "runs a recorded trace through real circuit breakers",
      &RunReplay},
 };
