@@ -1,15 +1,15 @@
 // A guarded greeter that can be broken on purpose. See --help.
 
-#include <algorithm>
 #include <chrono>
-#include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "examples/greeter/command_line.h"
 #include "examples/greeter/greeter_service.h"
 #include "grpc/grpc.h"
@@ -31,11 +31,11 @@
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "HOST:PORT to serve on. Port 0 takes any that is free.");
-ABSL_FLAG(std::int32_t, http_port, -1,
-          "Port of the HTTP pages /healthcheck/, /healthz and /readyz. 0 takes "
-          "any that is free; -1: no pages. With pages the server is healthy "
-          "while the breaker of SayHello lets calls through (component "
-          "say_hello), also as \"\" of grpc.health.v1.");
+ABSL_FLAG(std::string, http_port, "off",
+          "Port of the HTTP pages /healthcheck/, /healthz and /readyz; 0 takes "
+          "any that is free. With pages the server is healthy while the "
+          "breaker of SayHello lets calls through (component say_hello), also "
+          "as \"\" of grpc.health.v1. Valid: [0, 65535] or off.");
 ABSL_FLAG(std::string, http_address, "127.0.0.1",
           "IP address to serve the pages on; 0.0.0.0 for all of this host.");
 ABSL_FLAG(std::string, backend_url, "",
@@ -59,6 +59,18 @@ constexpr char kUsage[] =
     "Exit status: 0 stopped, 1 cannot start, 2 a bad value on the command "
     "line.";
 
+// Nothing if there are to be no pages.
+std::optional<int> HttpPort() {
+  const std::string text = absl::GetFlag(FLAGS_http_port);
+  if (text == "off") return std::nullopt;
+  int port = 0;
+  if (!absl::SimpleAtoi(text, &port) || port < 0 || port > 65535) {
+    greeter::UsageError("--http_port: '" + text +
+                        "' is not valid: [0, 65535] or off");
+  }
+  return port;
+}
+
 // What the health of this server depends on, as far as the flags say so.
 void RegisterChecks(fusebox::ComponentChecks& checks,
                     fusebox::BreakerRegistry& breakers) {
@@ -70,7 +82,7 @@ void RegisterChecks(fusebox::ComponentChecks& checks,
         checks.Register(name, every_second, std::move(check));
     if (!status.ok()) greeter::UsageError(std::string(status.message()));
   };
-  if (absl::GetFlag(FLAGS_http_port) >= 0) {
+  if (HttpPort().has_value()) {
     add("say_hello", fusebox::BreakerCheck(&breakers, fusebox::Role::kServer,
                                            "", "/greeter.v1.Greeter/SayHello"));
   }
@@ -93,11 +105,7 @@ int main(int argc, char** argv) {
   if (colon == std::string::npos) {
     greeter::UsageError("--listen: '" + address + "' is not valid: HOST:PORT");
   }
-  const int http_port = absl::GetFlag(FLAGS_http_port);
-  if (http_port < -1 || http_port > 65535) {
-    greeter::UsageError("--http_port: " + std::to_string(http_port) +
-                        " is out of range [-1, 65535]");
-  }
+  const std::optional<int> http_port = HttpPort();
   const fusebox::Settings settings = fusebox::SettingsFromFlags();
   greeter::StopSignals stop;
 
@@ -125,7 +133,7 @@ int main(int argc, char** argv) {
 
   fusebox::HttpServerOptions http_options;
   http_options.address = absl::GetFlag(FLAGS_http_address);
-  http_options.port = std::max(http_port, 0);
+  http_options.port = http_port.value_or(0);
   fusebox::HttpServer http(http_options);
   fusebox::HealthPagesOptions pages;
   pages.health = guard->health();
@@ -138,7 +146,7 @@ int main(int argc, char** argv) {
                  address.c_str());
     return 1;
   }
-  if (http_port >= 0) {
+  if (http_port.has_value()) {
     const absl::Status status = http.Start();
     if (!status.ok()) {
       std::fprintf(stderr, "greeter_server: %s\n",
@@ -147,7 +155,7 @@ int main(int argc, char** argv) {
     }
   }
   std::printf("listening on %s:%d\n", address.substr(0, colon).c_str(), port);
-  if (http_port >= 0) {
+  if (http_port.has_value()) {
     std::printf("http on %s:%d\n", http_options.address.c_str(), http.port());
   }
   std::fflush(stdout);

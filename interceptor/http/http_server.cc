@@ -18,7 +18,6 @@
 #include <boost/beast/http/write.hpp>
 #include <cstdint>
 #include <ctime>
-#include <exception>
 #include <list>
 #include <map>
 #include <optional>
@@ -98,7 +97,7 @@ HttpResponse Answer(const Routes& routes, HttpRequest& request) {
   }
   try {
     return route->second.handler(request);
-  } catch (const std::exception&) {
+  } catch (...) {
     return PlainText(500, "internal error");
   }
 }
