@@ -50,9 +50,10 @@ struct ComponentChecksOptions {
 //   fusebox::ComponentChecks checks;
 //   fusebox::CheckOptions options;
 //   options.deadline = std::chrono::seconds(1);
-//   checks.Register("database", options, [db](const fusebox::CheckRun& run) {
-//     return fusebox::CheckResult{db->Ping(run.time_limit()), "ping"};
-//   });
+//   absl::Status status = checks.Register(
+//       "database", options, [db](const fusebox::CheckRun& run) {
+//         return fusebox::CheckResult{db->Ping(run.time_limit()), "ping"};
+//       });
 //   checks.DriveHealth(guard->health());
 class ComponentChecks {
  public:
@@ -82,7 +83,7 @@ class ComponentChecks {
   // Calls `listener` for every turn from now on, in order, one at a time, on
   // one thread that is none of a check's. It must not block for long, since the
   // start of runs and the end of deadlines waits for it, and must not destroy
-  // this object.
+  // this object. Turns that are not told by then are dropped.
   void AddListener(Listener listener);
 
   // What is known now. Never waits for a check.

@@ -297,17 +297,18 @@ TEST(ComponentChecksTest, HungChecksDoNotHoldUpTheEnd) {
   const std::weak_ptr<int> alive = owned;
   Gate hangs;
   std::promise<CheckResult> run;
-  std::promise<int> seen;
+  // Of the check, which outlives this test by a little.
+  const auto seen = std::make_shared<std::promise<int>>();
   {
     ComponentChecks checks(ByHand());
     const Check check = hangs.check();
     ASSERT_TRUE(checks
                     .Register("hangs", {},
                               [check, owned = std::move(owned),
-                               &seen](const CheckRun& r) {
+                               seen](const CheckRun& r) {
                                 check(r);
                                 EXPECT_TRUE(r.cancelled());
-                                seen.set_value(*owned);
+                                seen->set_value(*owned);
                                 return Good();
                               })
                     .ok());
@@ -319,7 +320,7 @@ TEST(ComponentChecksTest, HungChecksDoNotHoldUpTheEnd) {
   }
   EXPECT_EQ(alive.use_count(), 1);  // the check lives, with what it owns
   run.set_value(Good());
-  EXPECT_EQ(seen.get_future().get(), 7);
+  EXPECT_EQ(seen->get_future().get(), 7);
 }
 
 TEST(ComponentChecksTest, RunsWithinTheirDeadlineAreCancelledAndAwaited) {

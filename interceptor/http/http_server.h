@@ -31,7 +31,7 @@ struct HttpServerOptions {
 
   // Connections open at once. One more costs the one that has waited longest
   // for its client its place, so idle and slow clients keep nobody out. Each
-  // takes a file descriptor and, while idle, less than 2 KiB. At least 1.
+  // takes a file descriptor and, while idle, a few KiB. At least 1.
   std::size_t max_connections = 256;
 
   // How long a connection may wait for the first byte of a request. Above 0.
@@ -82,7 +82,8 @@ using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 // HttpServerOptions; 500 the handler threw. A client that is too slow is cut
 // off. HTTP/1.1 with keep-alive; no TLS, no compression, no files.
 //
-// Thread-safe. Example:
+// Thread-compatible; port() and connections() are thread-safe after Start().
+// Example:
 //
 //   fusebox::HttpServer http({/*address=*/"127.0.0.1", /*port=*/8080});
 //   http.Handle("/hello", {"GET"}, [](const fusebox::HttpRequest&) {
