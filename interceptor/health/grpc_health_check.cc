@@ -86,7 +86,7 @@ grpc::Status CallCheck(grpc::GenericStub& stub, const std::string& service,
   }
   if (status.ok() && reply.Length() > 0) {
     grpc::Slice bytes;
-    const grpc::Status dumped = reply.DumpToSingleSlice(&bytes);
+    grpc::Status dumped = reply.DumpToSingleSlice(&bytes);
     if (!dumped.ok()) return dumped;
     response.assign(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
   }

@@ -26,8 +26,8 @@ struct HttpServerOptions {
 
   // A longer body is answered with 413, a longer header with 431, and neither
   // is read to its end. Bytes; at least 1.
-  std::size_t max_body_bytes = 64 * 1024;
-  std::size_t max_header_bytes = 16 * 1024;
+  std::size_t max_body_bytes = std::size_t{64} * 1024;
+  std::size_t max_header_bytes = std::size_t{16} * 1024;
 
   // Connections open at once. One more costs the one that has waited longest
   // for its client its place, so idle and slow clients keep nobody out. Each

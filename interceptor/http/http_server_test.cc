@@ -1,6 +1,7 @@
 #include "interceptor/http/http_server.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -463,6 +464,28 @@ TEST(HttpServerTest, TheOneThatWaitedLongestMakesRoom) {
   EXPECT_EQ(second.ReceiveToEnd(), "");
   first.Send("GET /hello HTTP/1.1\r\n\r\n");
   EXPECT_EQ(StatusOf(first.Receive()), 200);
+}
+
+TEST(HttpServerTest, OldConnectionsMakeRoomWhenFilesRunOut) {
+  HttpServerOptions options = Patient();
+  options.max_connections = 1000;
+  const auto server = Started(options);
+  EXPECT_EQ(StatusOf(Get(server->port(), "/hello")), 200);
+  std::vector<RawClient> clients(50);  // have their files already
+  const int lowest_free = dup(STDOUT_FILENO);
+  close(lowest_free);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(lowest_free) + 20;
+  setrlimit(RLIMIT_NOFILE, &few);
+  for (RawClient& client : clients) {
+    client.Connect(server->port());
+    client.Send("GET /hello HTTP/1.1\r\n\r\n");
+  }
+  EXPECT_EQ(StatusOf(clients.back().Receive()), 200);
+  EXPECT_LE(server->connections(), 20u);
+  setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST(HttpServerTest, WhoSaysNothingIsCutOff) {

@@ -16,13 +16,16 @@
 
 namespace fusebox {
 
-RawClient::RawClient(int port)
+RawClient::RawClient()
     : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   EXPECT_GE(socket_, 0) << std::strerror(errno);
   // What no correct run comes near.
   const timeval patience = {60, 0};
   setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+}
+
+void RawClient::Connect(int port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

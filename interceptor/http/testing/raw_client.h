@@ -10,10 +10,14 @@ namespace fusebox {
 // A connection to a port of this host. Whatever does not work fails the test.
 class RawClient {
  public:
-  explicit RawClient(int port);
+  // Not yet connected.
+  RawClient();
+  explicit RawClient(int port) : RawClient() { Connect(port); }
   ~RawClient();
   RawClient(RawClient&& other) noexcept;
   RawClient& operator=(RawClient&&) = delete;
+
+  void Connect(int port);
 
   // False if the server has closed the connection.
   bool Send(const std::string& bytes);
