@@ -133,6 +133,8 @@ absl::Status ComponentChecks::Scheduler::Register(
   worker->time_limit = options.deadline;
   worker->check = std::move(check);
   MutexLock lock(mu_);
+  // A listener may be at it while the destructor waits for it.
+  if (stopping_) return absl::CancelledError("the checks are being destroyed");
   if (schedule_.Has(name)) {
     return absl::AlreadyExistsError("there is a check named '" + name +
                                     "' already");
@@ -154,6 +156,7 @@ absl::Status ComponentChecks::Scheduler::Register(
 void ComponentChecks::Scheduler::DriveHealth(
     std::shared_ptr<HealthService> health) {
   MutexLock lock(mu_);
+  if (stopping_) return;
   health_.swap(health);  // the old one goes without the lock
   told_.clear();
   TellHealth();
@@ -161,6 +164,7 @@ void ComponentChecks::Scheduler::DriveHealth(
 
 void ComponentChecks::Scheduler::AddListener(Listener listener) {
   MutexLock lock(mu_);
+  if (stopping_) return;
   auto listeners = std::make_shared<std::vector<Listener>>(*listeners_);
   listeners->push_back(std::move(listener));
   listeners_ = std::move(listeners);

@@ -70,7 +70,7 @@ class ComponentChecks {
   // there is one of that name; INVALID_ARGUMENT, naming what is wrong, if the
   // name is empty or not UTF-8, the function is empty, a duration is not above
   // 0, or a health name is none that HealthService takes; RESOURCE_EXHAUSTED if
-  // there is no thread to be had.
+  // there is no thread to be had; CANCELLED in a listener during destruction.
   absl::Status Register(std::string name, CheckOptions options, Check check);
 
   // Keeps the names that checks drive as their components are, from now on: ""

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "interceptor/breaker/breaker_registry.h"
@@ -195,6 +196,7 @@ TEST(ComponentChecksTest, AHungCheckDelaysNothingAndIsNotRunTwice) {
                   .ok());
   checks.Poll();
   auto run = hangs.Take();  // on a thread of its own
+  while (!checks.Health().components[1].checked) std::this_thread::yield();
   now_of_test = Now() + seconds(5);
   EXPECT_EQ(checks.Health().components[0].message, "no answer within 5s");
   checks.Poll();
@@ -273,14 +275,17 @@ TEST(ComponentChecksTest, AwaitFirstResultsEndsWhenPatienceDoes) {
 }
 
 TEST(ComponentChecksTest, ListenersMayAskAndRegister) {
-  ComponentChecks checks;
   std::promise<bool> healthy;
+  std::promise<absl::Status> registered;
+  Turns turns;
+  ComponentChecks checks;
   checks.AddListener([&](const ComponentTurn& turn) {
     if (turn.name != "a") return;
     healthy.set_value(checks.Health().healthy);
-    checks.AddListener([](const ComponentTurn&) {});
-    EXPECT_TRUE(
-        checks.Register("b", {}, [](const CheckRun&) { return Good(); }).ok());
+    checks.AddListener(turns.listener());
+    registered.set_value(checks.Register("b", {}, [](const CheckRun&) {
+      return CheckResult{false, "broken too", {}};
+    }));
   });
   ASSERT_TRUE(checks
                   .Register("a", {},
@@ -289,6 +294,41 @@ TEST(ComponentChecksTest, ListenersMayAskAndRegister) {
                             })
                   .ok());
   EXPECT_FALSE(healthy.get_future().get());
+  EXPECT_TRUE(registered.get_future().get().ok());
+  EXPECT_THAT(turns.Await(1), ElementsAre("b bad: broken too"));
+}
+
+TEST(ComponentChecksTest, AListenerMayBeAtItWhileTheChecksAreDestroyed) {
+  std::promise<void> entered;
+  std::promise<void> release;
+  std::atomic<int> code = 0;
+  {
+    ComponentChecks checks;
+    checks.AddListener([&](const ComponentTurn&) {
+      entered.set_value();
+      release.get_future().wait();
+      // Until the destructor has come that far.
+      while (code != static_cast<int>(absl::StatusCode::kCancelled)) {
+        code = checks
+                   .Register("b", {},
+                             [](const CheckRun&) {
+                               return CheckResult{true, "", {}};
+                             })
+                   .raw_code();
+      }
+      checks.AddListener([](const ComponentTurn&) {});
+      checks.DriveHealth(nullptr);
+    });
+    ASSERT_TRUE(checks
+                    .Register("a", {},
+                              [](const CheckRun&) {
+                                return CheckResult{false, "broken", {}};
+                              })
+                    .ok());
+    entered.get_future().wait();
+    release.set_value();
+  }
+  EXPECT_EQ(code, static_cast<int>(absl::StatusCode::kCancelled));
 }
 
 TEST(ComponentChecksTest, HungChecksDoNotHoldUpTheEnd) {
