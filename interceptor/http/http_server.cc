@@ -206,7 +206,7 @@ class HttpServer::Listener {
   // In the order in which they began to wait for their clients.
   Connections connections_;
   std::atomic<std::size_t> open_ = 0;
-  std::optional<asio::thread_pool> handlers_;
+  std::unique_ptr<asio::thread_pool> handlers_;  // once started
   std::thread thread_;
 };
 
@@ -418,7 +418,7 @@ absl::Status HttpServer::Listener::Start() {
         ":" + std::to_string(options_.port) + ": " + error.message());
   }
   port_ = bound.port();
-  handlers_.emplace(options_.handler_threads);
+  handlers_ = std::make_unique<asio::thread_pool>(options_.handler_threads);
   Accept();
   thread_ = std::thread([this] { io_.run(); });
   return absl::OkStatus();

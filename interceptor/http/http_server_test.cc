@@ -584,8 +584,7 @@ TEST(HttpServerTest, ClientsComeAndGoWhileItStops) {
     std::vector<std::thread> clients;
     clients.reserve(4);
     for (int i = 0; i < 4; ++i) {
-      clients.emplace_back([&] {
-        RawClient client(port);
+      clients.emplace_back([&answered, client = RawClient(port)]() mutable {
         while (client.Send("GET /hello HTTP/1.1\r\n\r\n") &&
                StatusOf(client.Receive()) == 200) {
           ++answered;
