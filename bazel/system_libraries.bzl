@@ -294,6 +294,25 @@ def system_libraries():
     )
 
     _declare(
+        name = "boost",
+        debian_package = "libboost-dev",
+        needs = ["/usr/include/boost/beast.hpp"],
+        # Headers only.
+        libraries = {
+            ":asio": ["-lpthread"],
+            ":beast": [],
+        },
+        deps = {":beast": [":asio"]},
+    )
+    _declare(
+        name = "curl",
+        debian_package = "libcurl4-openssl-dev",
+        # The headers lie where the architecture says.
+        needs = ["/usr/bin/curl-config"],
+        libraries = {":curl": ["-lcurl"]},
+        deps = {":curl": [tsan]},
+    )
+    _declare(
         name = "civetweb",
         debian_package = "libcivetweb-dev",
         needs = ["/usr/include/civetweb.h", "/usr/include/CivetServer.h"],

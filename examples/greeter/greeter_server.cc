@@ -3,22 +3,49 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "examples/greeter/command_line.h"
 #include "examples/greeter/greeter_service.h"
 #include "grpc/grpc.h"
+#include "grpcpp/security/credentials.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "interceptor/breaker/breaker_registry.h"
+#include "interceptor/breaker/state.h"
 #include "interceptor/flags/settings_flags.h"
+#include "interceptor/health/breaker_check.h"
+#include "interceptor/health/component.h"
+#include "interceptor/health/component_checks.h"
+#include "interceptor/health/grpc_health_check.h"
+#include "interceptor/health/http_check.h"
+#include "interceptor/http/health_pages.h"
+#include "interceptor/http/http_server.h"
 #include "interceptor/server_interceptor.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "HOST:PORT to serve on. Port 0 takes any that is free.");
+ABSL_FLAG(std::string, http_port, "off",
+          "Port of the HTTP pages /healthcheck/, /healthz and /readyz; 0 takes "
+          "any that is free. With pages the server is healthy while the "
+          "breaker of SayHello lets calls through (component say_hello), also "
+          "as \"\" of grpc.health.v1. Valid: [0, 65535] or off.");
+ABSL_FLAG(std::string, http_address, "127.0.0.1",
+          "IP address to serve the pages on; 0.0.0.0 for all of this host.");
+ABSL_FLAG(std::string, backend_url, "",
+          "URL without which this server is not healthy (component "
+          "backend_url): asked every second, it has to answer 200 within a "
+          "second. Empty: none.");
+ABSL_FLAG(std::string, backend_grpc, "",
+          "HOST:PORT of a gRPC server without which this one is not healthy "
+          "(component backend_grpc): asked for its health every second. Empty: "
+          "none.");
 
 namespace {
 
@@ -27,9 +54,47 @@ constexpr char kUsage[] =
     "\n"
     "Serves greeter.v1.Greeter, guarded by one circuit breaker for each\n"
     "method, and greeter.v1.FaultControl, which makes methods fail. Prints\n"
-    "'listening on HOST:PORT' when it is ready; Ctrl-C ends it.\n"
+    "'listening on HOST:PORT' when it is ready, and with --http_port then\n"
+    "'http on ADDRESS:PORT'; Ctrl-C ends it.\n"
     "Exit status: 0 stopped, 1 cannot start, 2 a bad value on the command "
     "line.";
+
+// Nothing if there are to be no pages.
+std::optional<int> HttpPort() {
+  const std::string text = absl::GetFlag(FLAGS_http_port);
+  if (text == "off") return std::nullopt;
+  int port = 0;
+  if (!absl::SimpleAtoi(text, &port) || port < 0 || port > 65535) {
+    greeter::UsageError("--http_port: '" + text +
+                        "' is not valid: [0, 65535] or off");
+  }
+  return port;
+}
+
+// What the health of this server depends on, as far as the flags say so.
+void RegisterChecks(fusebox::ComponentChecks& checks,
+                    fusebox::BreakerRegistry& breakers) {
+  fusebox::CheckOptions every_second;
+  every_second.deadline = std::chrono::seconds(1);
+  every_second.refresh_period = std::chrono::seconds(1);
+  const auto add = [&](const char* name, fusebox::Check check) {
+    const absl::Status status =
+        checks.Register(name, every_second, std::move(check));
+    if (!status.ok()) greeter::UsageError(std::string(status.message()));
+  };
+  if (HttpPort().has_value()) {
+    add("say_hello", fusebox::BreakerCheck(&breakers, fusebox::Role::kServer,
+                                           "", "/greeter.v1.Greeter/SayHello"));
+  }
+  if (const std::string url = absl::GetFlag(FLAGS_backend_url); !url.empty()) {
+    add("backend_url", fusebox::HttpCheck(url));
+  }
+  if (const std::string target = absl::GetFlag(FLAGS_backend_grpc);
+      !target.empty()) {
+    add("backend_grpc",
+        fusebox::GrpcHealthCheck(target, grpc::InsecureChannelCredentials()));
+  }
+}
 
 }  // namespace
 
@@ -40,6 +105,7 @@ int main(int argc, char** argv) {
   if (colon == std::string::npos) {
     greeter::UsageError("--listen: '" + address + "' is not valid: HOST:PORT");
   }
+  const std::optional<int> http_port = HttpPort();
   const fusebox::Settings settings = fusebox::SettingsFromFlags();
   greeter::StopSignals stop;
 
@@ -56,17 +122,46 @@ int main(int argc, char** argv) {
   builder.RegisterService(&fault_control);
   fusebox::ServerOptions options;
   options.unguarded_services = {"greeter.v1.FaultControl"};
-  fusebox::GuardServer(builder, &breakers, std::move(options));
+  const auto guard =
+      fusebox::GuardServer(builder, &breakers, std::move(options));
+
+  // Ready from the first moment, if the components are.
+  fusebox::ComponentChecks checks;
+  RegisterChecks(checks, breakers);
+  checks.DriveHealth(guard->health());
+  checks.AwaitFirstResults(std::chrono::seconds(1));
+
+  fusebox::HttpServerOptions http_options;
+  http_options.address = absl::GetFlag(FLAGS_http_address);
+  http_options.port = http_port.value_or(0);
+  fusebox::HttpServer http(http_options);
+  fusebox::HealthPagesOptions pages;
+  pages.health = guard->health();
+  // Cannot fail with these options.
+  fusebox::AddHealthPages(http, &checks, pages).IgnoreError();
+
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     std::fprintf(stderr, "greeter_server: cannot listen on %s\n",
                  address.c_str());
     return 1;
   }
+  if (http_port.has_value()) {
+    const absl::Status status = http.Start();
+    if (!status.ok()) {
+      std::fprintf(stderr, "greeter_server: %s\n",
+                   std::string(status.message()).c_str());
+      return absl::IsInvalidArgument(status) ? 2 : 1;
+    }
+  }
   std::printf("listening on %s:%d\n", address.substr(0, colon).c_str(), port);
+  if (http_port.has_value()) {
+    std::printf("http on %s:%d\n", http_options.address.c_str(), http.port());
+  }
   std::fflush(stdout);
 
   stop.Wait();
+  guard->health()->Shutdown();  // /readyz says so while calls end
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   return 0;
 }

@@ -1,6 +1,9 @@
 // Server and client as a user starts them.
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,12 +13,15 @@
 #include "examples/greeter/child_process.h"
 #include "examples/greeter/child_process_testing.h"
 #include "examples/greeter/greeter.grpc.pb.h"
+#include "examples/greeter/health.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
 #include "interceptor/flags/settings_flags.h"
+#include "interceptor/http/http_server.h"
+#include "interceptor/http/testing/raw_client.h"
 
 namespace greeter {
 namespace {
@@ -51,6 +57,13 @@ class Server {
 
   const std::string& target() const { return target_; }
   ChildProcess& child() { return *child_; }
+
+  // Of one that was given --http_port; asked once.
+  int ReadHttpPort() {
+    const std::string line = child_->ReadLine(Soon()).value_or("");
+    EXPECT_THAT(line, MatchesRegex("http on 127\\.0\\.0\\.1:[0-9]+"));
+    return std::atoi(line.substr(line.rfind(':') + 1).c_str());
+  }
 
   grpc::Status SetFault(const std::string& method, int code, double fraction) {
     grpc::ClientContext context;
@@ -152,6 +165,127 @@ TEST(GreeterServerTest, StopsWithStatus0WhileACallIsUnderWay) {
     server.child().Signal(signal);
     EXPECT_EQ(End(server.child()).status, 0);
   }
+}
+
+TEST(GreeterServerTest, BadFlagsOfThePagesEndWithStatus2) {
+  for (const char* port : {"-1", "65536", "http", ""}) {
+    const Ended ended =
+        RunToEnd("greeter_server", {absl::StrCat("--http_port=", port)});
+    EXPECT_EQ(ended.status, 2);
+    EXPECT_EQ(ended.errors,
+              absl::StrCat("--http_port: '", port,
+                           "' is not valid: [0, 65535] or off\n"));
+  }
+  const Ended ended = RunToEnd(
+      "greeter_server",
+      {"--listen=127.0.0.1:0", "--http_port=0", "--http_address=localhost"});
+  EXPECT_EQ(ended.status, 2);
+  EXPECT_EQ(ended.errors,
+            "greeter_server: address: 'localhost' is not an IP address\n");
+  EXPECT_TRUE(ended.lines.empty());
+}
+
+TEST(GreeterServerTest, HttpPortInUseEndsWithStatus1) {
+  Server first({"--http_port=0"});
+  const int port = first.ReadHttpPort();
+  const Ended second =
+      RunToEnd("greeter_server",
+               {"--listen=127.0.0.1:0", absl::StrCat("--http_port=", port)});
+  EXPECT_EQ(second.status, 1);
+  EXPECT_EQ(second.errors,
+            absl::StrCat("greeter_server: cannot listen on 127.0.0.1:", port,
+                         ": Address already in use\n"));
+  EXPECT_TRUE(second.lines.empty());
+}
+
+// Asks until the answer has that status, and returns it.
+std::string Await(int port, const std::string& page, int status) {
+  const auto end = Soon();
+  std::string answer;
+  do {
+    answer = fusebox::Get(port, page);
+    if (fusebox::StatusOf(answer) == status) return fusebox::BodyOf(answer);
+  } while (std::chrono::steady_clock::now() < end);
+  ADD_FAILURE() << page << " does not answer " << status << " but " << answer;
+  return "";
+}
+
+bool Serves(const std::string& target) {
+  const auto stub = grpc::health::v1::Health::NewStub(
+      grpc::CreateChannel(target, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  grpc::health::v1::HealthCheckResponse response;
+  EXPECT_TRUE(stub->Check(&context, {}, &response).ok());
+  return response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
+}
+
+TEST(GreeterServerTest, PagesShowAServerThatIsWell) {
+  Server server({"--http_port=0"});
+  const int port = server.ReadHttpPort();
+  // From the first moment.
+  EXPECT_EQ(fusebox::BodyOf(fusebox::Get(port, "/readyz")), "ok\n");
+  EXPECT_EQ(fusebox::BodyOf(fusebox::Get(port, "/readyz?verbose")),
+            "[+]say_hello ok\n[+]grpc.health.v1 ok\nreadyz check passed\n");
+  EXPECT_EQ(fusebox::BodyOf(fusebox::Get(port, "/healthz")), "ok\n");
+  EXPECT_THAT(fusebox::Get(port, "/healthcheck/"),
+              HasSubstr("{\"service_healthy\":true,\"timestamp\":\""));
+  server.child().Signal(SIGTERM);
+  EXPECT_EQ(End(server.child()).status, 0);
+}
+
+TEST(GreeterServerTest, ReadinessFollowsTheBreakerAndComesBackByItself) {
+  std::vector<std::string> flags = ShortSettings();
+  // Long enough to be seen by a check that comes every second.
+  flags.emplace_back("--fusebox_min_recovery=3s");
+  flags.emplace_back("--fusebox_max_recovery=4s");
+  flags.emplace_back("--fusebox_max_open_duration=3s");
+  flags.emplace_back("--fusebox_min_requests=0");
+  flags.emplace_back("--http_port=0");
+  Server server(flags);
+  const int port = server.ReadHttpPort();
+  ASSERT_TRUE(
+      server.SetFault("SayHello", grpc::StatusCode::UNAVAILABLE, 1).ok());
+  const auto stub = v1::Greeter::NewStub(
+      grpc::CreateChannel(server.target(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  v1::HelloReply reply;
+  EXPECT_EQ(stub->SayHello(&context, {}, &reply).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(
+      Await(port, "/readyz", 503),
+      HasSubstr("[-]say_hello failed: /greeter.v1.Greeter/SayHello is OPEN\n"));
+  // Nobody calls any more, as behind a load balancer.
+  EXPECT_EQ(Await(port, "/readyz", 200), "ok\n");
+}
+
+TEST(GreeterServerTest, ABackendThatIsSickMakesItSick) {
+  std::atomic<int> status = 503;
+  fusebox::HttpServer backend;
+  backend.Handle("/health", {"GET"}, [&status](const fusebox::HttpRequest&) {
+    fusebox::HttpResponse response;
+    response.status = status;
+    return response;
+  });
+  ASSERT_TRUE(backend.Start().ok());
+  auto grpc_backend = std::make_unique<Server>();
+  const std::string url =
+      absl::StrCat("http://127.0.0.1:", backend.port(), "/health");
+  Server server({"--http_port=0", absl::StrCat("--backend_url=", url),
+                 absl::StrCat("--backend_grpc=", grpc_backend->target())});
+  const int port = server.ReadHttpPort();
+  EXPECT_THAT(Await(port, "/readyz", 503),
+              HasSubstr(absl::StrCat("[-]backend_url failed: ", url,
+                                     " answers 503, not 200\n")));
+  EXPECT_FALSE(Serves(server.target()));
+  status = 200;
+  EXPECT_EQ(Await(port, "/readyz", 200), "ok\n");
+  EXPECT_TRUE(Serves(server.target()));
+  grpc_backend.reset();
+  EXPECT_THAT(Await(port, "/readyz", 503),
+              HasSubstr("[-]backend_grpc failed: "));
+  EXPECT_THAT(Await(port, "/healthcheck/", 500),
+              HasSubstr("\"backend_url\":{\"healthy\":true,"));
+  EXPECT_FALSE(Serves(server.target()));
 }
 
 TEST(GreeterServerTest, SetFaultRefusesWhatIsOutOfRange) {

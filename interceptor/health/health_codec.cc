@@ -19,7 +19,8 @@ enum WireType : std::uint32_t {
 struct Field {
   std::uint32_t number = 0;
   std::uint32_t type = 0;
-  std::string_view text;  // the content, if kLengthDelimited
+  std::string_view text;     // the content, if kLengthDelimited
+  std::uint64_t varint = 0;  // the content, if kVarint
 };
 
 // Reads a message field by field.
@@ -54,7 +55,7 @@ class FieldReader {
     std::uint64_t varint = 0;
     switch (field.type) {
       case kVarint:
-        return ReadVarint(10, varint);
+        return ReadVarint(10, field.varint);
       case kFixed64:
         return Take(8, field.text);
       case kFixed32:
@@ -153,6 +154,26 @@ std::string EncodeHealthResponse(ServingStatus status) {
   AppendVarint(1 << 3 | kVarint, out);
   AppendVarint(static_cast<std::uint64_t>(status), out);
   return out;
+}
+
+std::string EncodeHealthRequest(std::string_view service) {
+  std::string out;
+  if (!service.empty()) AppendField(1, service, out);
+  return out;
+}
+
+std::optional<int> DecodeHealthResponse(std::string_view bytes) {
+  int status = 0;
+  FieldReader reader(bytes);
+  while (!reader.AtEnd()) {
+    Field field;
+    if (!reader.Read(field)) return std::nullopt;
+    if (field.number == 1 && field.type == kVarint) {
+      // As protobuf reads an enum: the lower half of whatever is there.
+      status = static_cast<int>(static_cast<std::uint32_t>(field.varint));
+    }
+  }
+  return status;
 }
 
 std::string EncodeHealthList(

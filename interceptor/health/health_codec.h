@@ -39,6 +39,14 @@ std::string EncodeHealthResponse(ServingStatus status);
 std::string EncodeHealthList(
     const std::vector<std::pair<std::string_view, ServingStatus>>& statuses);
 
+// The same two messages on the other side, of a client.
+std::string EncodeHealthRequest(std::string_view service);
+
+// The number in HealthCheckResponse.status, which may be one that ServingStatus
+// does not have: 0 is UNKNOWN, also when it is left out. Nothing if `bytes` are
+// no such message; exactly what protobuf accepts is accepted.
+std::optional<int> DecodeHealthResponse(std::string_view bytes);
+
 // Whether `text` is well-formed UTF-8: no overlong forms, no surrogates,
 // nothing above U+10FFFF.
 bool IsUtf8(std::string_view text);

@@ -1,4 +1,4 @@
-// The decoder of health requests against generated code: exactly what that
+// The decoders of health messages against generated code: exactly what that
 // accepts is accepted.
 
 #include <google/protobuf/stubs/logging.h>
@@ -30,5 +30,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
       list.ParseFromArray(data, length)) {
     std::abort();
   }
+
+  grpc::health::v1::HealthCheckResponse response;
+  const auto status = fusebox::DecodeHealthResponse(bytes);
+  if (status.has_value() != response.ParseFromArray(data, length)) std::abort();
+  if (status.has_value() && *status != response.status()) std::abort();
   return 0;
 }

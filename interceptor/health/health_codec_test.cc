@@ -87,6 +87,28 @@ TEST(HealthCodecTest, EncodesWhatGeneratedCodeDecodes) {
   EXPECT_EQ(list.statuses_size(), 0);
 }
 
+TEST(HealthCodecTest, RequestsOfClientsAreThoseOfGeneratedCode) {
+  for (const std::string name : {"", "pkg.Service", "\xc3\xa9"}) {
+    HealthCheckRequest expected;
+    expected.set_service(name);
+    EXPECT_EQ(EncodeHealthRequest(name), expected.SerializeAsString());
+  }
+}
+
+TEST(HealthCodecTest, ResponsesToClientsAreReadAsGeneratedCodeDoes) {
+  for (const int status : {0, 1, 2, 3, 4, -1, 1 << 30}) {
+    HealthCheckResponse response;
+    response.set_status(
+        static_cast<HealthCheckResponse::ServingStatus>(status));
+    EXPECT_EQ(DecodeHealthResponse(response.SerializeAsString()), status);
+  }
+  EXPECT_EQ(DecodeHealthResponse(""), 0);
+  EXPECT_EQ(DecodeHealthResponse("\x08\x01\x08\x02"), 2);  // the last counts
+  EXPECT_EQ(DecodeHealthResponse("\x0a\x01x"), 0);         // another type
+  EXPECT_EQ(DecodeHealthResponse("\x08"), std::nullopt);
+  EXPECT_EQ(DecodeHealthResponse("<html>"), std::nullopt);
+}
+
 TEST(HealthCodecTest, LastOfSeveralNamesCounts) {
   ExpectAgreement(Serialized("first") + Serialized("last"));
   EXPECT_EQ(Decoded(Serialized("first") + Serialized("last")), "last");

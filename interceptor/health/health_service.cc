@@ -153,6 +153,15 @@ bool HealthService::SetServing(std::string_view name, bool serving) {
   return true;
 }
 
+bool HealthService::SetComponentHealth(std::string_view name, bool healthy) {
+  if (name.size() > kMaxNameBytes || !IsUtf8(name)) return false;
+  MutexLock lock(mu_);
+  Name& entry = names_[std::string(name)];
+  entry.components = healthy;
+  Tell(entry);
+  return true;
+}
+
 void HealthService::SetAllServing(bool serving) {
   MutexLock lock(mu_);
   if (shut_down_) return;
@@ -214,7 +223,7 @@ std::size_t HealthService::watches() const {
 ServingStatus HealthService::StatusOf(const Name& name) const {
   if (!name.known()) return ServingStatus::kServiceUnknown;
   return !shut_down_ && name.application.value_or(true) &&
-                 name.breakers.value_or(true)
+                 name.components.value_or(true) && name.breakers.value_or(true)
              ? ServingStatus::kServing
              : ServingStatus::kNotServing;
 }

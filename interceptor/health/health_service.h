@@ -27,17 +27,20 @@
 
 namespace fusebox {
 
-// Serves Check, Watch and List of grpc.health.v1, for names of two kinds:
+// Serves Check, Watch and List of grpc.health.v1, for names of three kinds:
 //
 //  - those the application sets. "", the whole server, is one from the start,
 //    as serving;
+//  - those component checks drive (ComponentChecks in component_checks.h);
 //  - those of guarded methods (WatchBreakers): "pkg.Service/Method" serves
 //    unless its breaker is open, also when forced (half-open serves, or no
 //    probe would ever come; a breaker in mode shadow or off refuses nothing, so
 //    it always serves); "pkg.Service" and "" by HealthOptions.
 //
-// A name that is of both kinds serves when both say so. Names are compared byte
-// by byte. They are valid UTF-8 of at most kMaxNameBytes.
+// A name of several kinds serves when all of them say so: neither a component
+// that heals nor a breaker that closes takes back what the application said.
+// Names are compared byte by byte. They are valid UTF-8 of at most
+// kMaxNameBytes.
 //
 // What clients get:
 //   Check  the status. An unknown name: NOT_FOUND.
@@ -72,8 +75,13 @@ class HealthService final : public grpc::Service {
   // The same for every name that is known now.
   void SetAllServing(bool serving);
   // Takes back what SetServing() said: the name becomes unknown, or what the
-  // breakers say. False if nothing was said; "" stays known whatever happens.
+  // breakers and the component checks say. False if nothing was said; "" stays
+  // known whatever happens.
   bool Remove(std::string_view name);
+
+  // The same as SetServing() for what component checks say of `name`, beside
+  // what the application says of it.
+  bool SetComponentHealth(std::string_view name, bool healthy);
 
   // The last word: all names stop serving, those that become known later do not
   // serve either, and nothing but Drain() changes anything any more. Clients
@@ -105,13 +113,15 @@ class HealthService final : public grpc::Service {
   class Watcher;
 
   struct Name {
-    // Whether it serves, as far as each of the two knows it.
+    // Whether it serves, as far as each of the three knows it.
     std::optional<bool> application;
+    std::optional<bool> components;
     std::optional<bool> breakers;
     std::unordered_set<Watcher*> watchers;
 
     bool known() const {
-      return application.has_value() || breakers.has_value();
+      return application.has_value() || components.has_value() ||
+             breakers.has_value();
     }
   };
   // An entry stays while its name is known or watched.

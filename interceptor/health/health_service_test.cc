@@ -392,6 +392,31 @@ TEST_F(HealthServiceTest, H10RepliesAreNeitherCompressedNorEmpty) {
 // ---------------------------------------------------------------------------
 // Requests nobody should send
 
+TEST_F(HealthServiceTest, ComponentsStandBesideTheApplication) {
+  EXPECT_FALSE(health_->SetComponentHealth("\xff", true));
+  EXPECT_FALSE(health_->SetComponentHealth(
+      std::string(HealthService::kMaxNameBytes + 1, 'x'), true));
+  EXPECT_TRUE(health_->SetComponentHealth("pkg.Service", false));
+  EXPECT_TRUE(health_->SetComponentHealth("", true));
+  Start();
+  EXPECT_EQ(Check(""), kServing);
+  EXPECT_EQ(Check("pkg.Service"), kNotServing);
+  WatchStream watch(*stub_, "pkg.Service");
+  EXPECT_EQ(watch.Next(), kNotServing);
+  health_->SetComponentHealth("pkg.Service", true);
+  EXPECT_EQ(watch.Next(), kServing);
+  health_->SetServing("pkg.Service", false);
+  EXPECT_EQ(watch.Next(), kNotServing);
+  // A component that heals does not take back what the application said.
+  health_->SetComponentHealth("pkg.Service", false);
+  health_->SetComponentHealth("pkg.Service", true);
+  EXPECT_EQ(Check("pkg.Service"), kNotServing);
+  EXPECT_TRUE(health_->Remove("pkg.Service"));
+  EXPECT_EQ(watch.Next(), kServing);
+  EXPECT_FALSE(health_->Remove("pkg.Service"));  // not the application's
+  watch.Cancel();
+}
+
 TEST_F(HealthServiceTest, NamesAreAtMostSoLong) {
   Start();
   const std::string longest(HealthService::kMaxNameBytes, 'n');
