@@ -1,4 +1,5 @@
-// HAProxy, with the file beside this, before two greeters of which one breaks.
+// HAProxy, with each of the files beside this, before two greeters of which one
+// breaks.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -18,6 +19,12 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
+#include "interceptor/breaker/state.h"
+#include "interceptor/health/breaker_check.h"
+#include "interceptor/health/component_checks.h"
+#include "interceptor/http/health_pages.h"
+#include "interceptor/http/http_server.h"
+#include "interceptor/testing/guarded_echo.h"
 
 namespace greeter {
 namespace {
@@ -49,14 +56,43 @@ class ListeningSocket {
   std::string address_;
 };
 
-class HaproxyTest : public ::testing::Test {
+// The health of a backend on a port for HTTP.
+class HttpHealth {
+ public:
+  explicit HttpHealth(Backend& backend) : http_({"127.0.0.1", /*port=*/0}) {
+    fusebox::CheckOptions options;
+    options.refresh_period = std::chrono::milliseconds(100);
+    EXPECT_TRUE(checks_
+                    .Register("say_hello", options,
+                              fusebox::BreakerCheck(
+                                  &backend.breakers(), fusebox::Role::kServer,
+                                  "", absl::StrCat("/", kSayHello)))
+                    .ok());
+    EXPECT_TRUE(checks_.AwaitFirstResults(std::chrono::minutes(1)));
+    fusebox::HealthPagesOptions pages;
+    pages.health = backend.health();
+    EXPECT_TRUE(fusebox::AddHealthPages(http_, &checks_, pages).ok());
+    EXPECT_TRUE(http_.Start().ok());
+  }
+
+  int port() const { return http_.port(); }
+
+ private:
+  fusebox::ComponentChecks checks_;
+  fusebox::HttpServer http_;
+};
+
+class HaproxyTest : public ::testing::TestWithParam<std::string> {
  protected:
   HaproxyTest()
       : haproxy_({"/usr/bin/env",
                   absl::StrCat("GREETER_LISTEN=fd@", socket_.file()),
                   absl::StrCat("GREETER_ONE=", one_.address()),
                   absl::StrCat("GREETER_TWO=", two_.address()),
-                  "/usr/sbin/haproxy", "-f", "deploy/haproxy.cfg"}),
+                  absl::StrCat("GREETER_ONE_HTTP=", one_http_.port()),
+                  absl::StrCat("GREETER_TWO_HTTP=", two_http_.port()),
+                  "/usr/sbin/haproxy", "-f",
+                  absl::StrCat("deploy/", GetParam(), ".cfg")}),
         stub_(v1::Greeter::NewStub(grpc::CreateChannel(
             socket_.address(), grpc::InsecureChannelCredentials()))) {}
 
@@ -79,18 +115,27 @@ class HaproxyTest : public ::testing::Test {
 
   Backend one_;
   Backend two_;
+  HttpHealth one_http_{one_};
+  HttpHealth two_http_{two_};
   const ListeningSocket socket_;
   ChildProcess haproxy_;
   const std::unique_ptr<v1::Greeter::Stub> stub_;
 };
 
-TEST_F(HaproxyTest, ABadServerGetsNoCallsUntilItHeals) {
+INSTANTIATE_TEST_SUITE_P(Files, HaproxyTest,
+                         ::testing::Values("haproxy", "haproxy_readyz"),
+                         [](const auto& test) { return test.param; });
+
+TEST_P(HaproxyTest, ABadServerGetsNoCallsUntilItHeals) {
   EXPECT_EQ(FailuresOf20(), 0);
   EXPECT_EQ(one_.calls(), 10u);
   EXPECT_EQ(two_.calls(), 10u);
 
   one_.Break();
-  while (one_.Serves()) Call();
+  ASSERT_TRUE(fusebox::testing::Eventually([this] {
+    Call();
+    return !one_.Serves();
+  }));
   ASSERT_TRUE(ReadUntil(haproxy_, "Server greeters/one is DOWN"));
   one_.Mend();
   const std::uint64_t calls = one_.calls();
@@ -104,8 +149,8 @@ TEST_F(HaproxyTest, ABadServerGetsNoCallsUntilItHeals) {
   EXPECT_GT(one_.calls(), calls);
 }
 
-TEST_F(HaproxyTest, AServerAboutToShutDownGetsNoCalls) {
-  two_.health().Shutdown();
+TEST_P(HaproxyTest, AServerAboutToShutDownGetsNoCalls) {
+  two_.health()->Shutdown();
   ASSERT_TRUE(ReadUntil(haproxy_, "Server greeters/two is DOWN"));
   EXPECT_EQ(FailuresOf20(), 0);
   EXPECT_EQ(one_.calls(), 20u);

@@ -60,7 +60,7 @@ std::uint64_t Backend::calls() {
 
 bool Backend::Serves() {
   registry_.Dispatch();
-  return health().StatusOf(kSayHello) == fusebox::ServingStatus::kServing;
+  return health()->StatusOf(kSayHello) == fusebox::ServingStatus::kServing;
 }
 
 void Backend::AwaitOpen() {

@@ -28,7 +28,10 @@ class Backend {
 
   // "127.0.0.1:PORT".
   const std::string& address() const { return address_; }
-  fusebox::HealthService& health() { return *guard_->health(); }
+  fusebox::BreakerRegistry& breakers() { return registry_; }
+  const std::shared_ptr<fusebox::HealthService>& health() {
+    return guard_->health();
+  }
 
   // Every SayHello that reaches its handler fails from now on; or no more.
   void Break();
