@@ -18,6 +18,7 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
+#include "interceptor/testing/guarded_echo.h"
 
 namespace greeter {
 namespace {
@@ -90,7 +91,10 @@ TEST_F(HaproxyTest, ABadServerGetsNoCallsUntilItHeals) {
   EXPECT_EQ(two_.calls(), 10u);
 
   one_.Break();
-  while (one_.Serves()) Call();
+  ASSERT_TRUE(fusebox::testing::Eventually([this] {
+    Call();
+    return !one_.Serves();
+  }));
   ASSERT_TRUE(ReadUntil(haproxy_, "Server greeters/one is DOWN"));
   one_.Mend();
   const std::uint64_t calls = one_.calls();

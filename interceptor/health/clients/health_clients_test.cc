@@ -85,8 +85,7 @@ Command GrpcJs() {
 // is kept.
 Command Go() {
   static const std::string program = [] {
-    const std::string built =
-        std::string(std::getenv("TEST_TMPDIR")) + "/go_client";
+    std::string built = std::string(std::getenv("TEST_TMPDIR")) + "/go_client";
     const char kBuild[] =
         "GO111MODULE=off GOPATH=/usr/share/gocode CGO_ENABLED=0 "
         "GOCACHE=~/.cache/fusebox/go exec go build -p 2 -o \"$0\" \"$1\"";
