@@ -1,26 +1,14 @@
 // What breakers take: by the formula, and as seen by the operating system.
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "bench/resident_bytes.h"
 #include "interceptor/breaker/breaker_registry.h"
 
 namespace fusebox::bench {
 namespace {
-
-// Resident bytes of this process; 0 where /proc does not tell.
-long ResidentBytes() {
-  long total = 0;
-  long resident = 0;
-  if (std::FILE* statm = std::fopen("/proc/self/statm", "r")) {
-    if (std::fscanf(statm, "%ld %ld", &total, &resident) != 2) resident = 0;
-    std::fclose(statm);
-  }
-  return resident * sysconf(_SC_PAGESIZE);
-}
 
 std::size_t RoundUp(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
