@@ -14,6 +14,7 @@
 #include <tuple>
 #include <utility>
 
+#include "interceptor/breaker/method_pattern.h"
 #include "interceptor/breaker/mutex.h"
 #include "interceptor/breaker/transition_queue.h"
 
@@ -39,6 +40,15 @@ RegistryOptions Validated(RegistryOptions options) {
   };
   for (const SettingsIssue& issue : ValidateSettings(options.settings)) {
     add(issue.message);
+  }
+  for (const auto& [pattern, settings] : options.method_settings) {
+    if (!IsMethodPattern(pattern)) {
+      add("method_settings: '" + pattern +
+          "' is not valid: /pkg.Service/Method or /pkg.Service/*");
+    }
+    for (const SettingsIssue& issue : ValidateSettings(settings)) {
+      add(pattern + ": " + issue.message);
+    }
   }
   if (options.max_breakers < 1) {
     add("max_breakers: " + std::to_string(options.max_breakers) +
@@ -74,6 +84,39 @@ std::size_t HashOf(Role role, std::string_view target,
   const std::hash<std::string_view> hash;
   return hash(method) + 31 * hash(target) + static_cast<std::size_t>(role);
 }
+
+// The settings of breakers, found by method; equal ones are one object.
+class Policies {
+ public:
+  // `options` must be valid.
+  explicit Policies(const RegistryOptions& options)
+      : others_(std::make_shared<const Policy>(options.settings)) {
+    std::vector<std::shared_ptr<const Policy>> distinct = {others_};
+    for (const auto& [pattern, settings] : options.method_settings) {
+      const auto same = std::find_if(distinct.begin(), distinct.end(),
+                                     [&s = settings](const auto& policy) {
+                                       return policy->settings == s;
+                                     });
+      by_pattern_[pattern] =
+          same != distinct.end()
+              ? *same
+              : distinct.emplace_back(std::make_shared<const Policy>(settings));
+    }
+  }
+
+  const std::shared_ptr<const Policy>& For(std::string_view method) const {
+    if (by_pattern_.empty()) return others_;
+    auto found = by_pattern_.find(method);
+    if (found == by_pattern_.end()) {
+      found = by_pattern_.find(std::string(ServicePart(method)) + "*");
+    }
+    return found == by_pattern_.end() ? others_ : found->second;
+  }
+
+ private:
+  const std::shared_ptr<const Policy> others_;
+  std::map<std::string, std::shared_ptr<const Policy>, std::less<>> by_pattern_;
+};
 
 // What readers see while an override stands.
 State Shown(fusebox::State state, Override override_state) {
@@ -174,7 +217,7 @@ class BreakerRegistry::State {
 
   explicit State(RegistryOptions options)
       : options_(Validated(std::move(options))),
-        policy_(std::make_shared<const Policy>(options_.settings)),
+        policies_(options_),
         queue_(options_.queue_capacity),
         chain_mask_([this] {
           std::size_t chains = 1;
@@ -194,6 +237,11 @@ class BreakerRegistry::State {
     }
     for (const SettingsIssue& warning : SettingsWarnings(options_.settings)) {
       options_.log("fusebox: warning: " + warning.message);
+    }
+    for (const auto& [pattern, settings] : options_.method_settings) {
+      for (const SettingsIssue& warning : SettingsWarnings(settings)) {
+        options_.log("fusebox: warning: " + pattern + ": " + warning.message);
+      }
     }
     if (options_.start_dispatcher) {
       dispatcher_ = std::thread([this] { RunDispatcher(); });
@@ -356,7 +404,8 @@ class BreakerRegistry::State {
                                   std::string_view method)
       FUSEBOX_REQUIRES(mu_) {
     return std::make_unique<Entry>(*this, ++last_id_, role, target, method,
-                                   options_, policy_, options_.now());
+                                   options_, policies_.For(method),
+                                   options_.now());
   }
 
  public:
@@ -639,7 +688,7 @@ class BreakerRegistry::State {
   }
 
   const RegistryOptions options_;
-  const std::shared_ptr<const Policy> policy_;
+  const Policies policies_;
   TransitionQueue queue_;
   sem_t wake_;
 

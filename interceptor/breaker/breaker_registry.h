@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,8 +26,15 @@ namespace fusebox {
 class BreakerScope;
 
 struct RegistryOptions {
-  // Of every breaker. Must be valid.
+  // Of every breaker without others in `method_settings`. Must be valid.
   Settings settings;
+
+  // Settings of some methods, whatever their role and target, by pattern
+  // (method_pattern.h): "/pkg.Service/Method", or "/pkg.Service/*" for the
+  // methods of a service that have none of their own. Each must be valid and
+  // stands alone: nothing is taken over from `settings`. Looked at only when a
+  // breaker is made; breakers with equal settings share them.
+  std::map<std::string, Settings> method_settings;
 
   // Breakers held at most; further methods share one overflow breaker for each
   // role (target "", method "other"). At least 1.
