@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/flags/flag.h"
+#include "examples/greeter/breaker_text.h"
 #include "examples/greeter/command_line.h"
 #include "examples/greeter/greeter_service.h"
 #include "grpc/grpc.h"
@@ -27,7 +28,8 @@ constexpr char kUsage[] =
     "\n"
     "Serves greeter.v1.Greeter, guarded by one circuit breaker for each\n"
     "method, and greeter.v1.FaultControl, which makes methods fail. Prints\n"
-    "'listening on HOST:PORT' when it is ready; Ctrl-C ends it.\n"
+    "'listening on HOST:PORT' when it is ready; Ctrl-C ends it with a line\n"
+    "for each breaker.\n"
     "Exit status: 0 stopped, 1 cannot start, 2 a bad value on the command "
     "line.";
 
@@ -40,10 +42,10 @@ int main(int argc, char** argv) {
   if (colon == std::string::npos) {
     greeter::UsageError("--listen: '" + address + "' is not valid: HOST:PORT");
   }
-  const fusebox::Settings settings = fusebox::SettingsFromFlags();
+  const fusebox::EffectiveSettings settings = fusebox::SettingsFromFlags();
   greeter::StopSignals stop;
 
-  fusebox::BreakerRegistry breakers(settings);
+  fusebox::BreakerRegistry breakers(settings.registry);
   greeter::GreeterService greeter;
   greeter::FaultControlService fault_control(greeter);
 
@@ -55,6 +57,7 @@ int main(int argc, char** argv) {
   builder.RegisterService(&greeter);
   builder.RegisterService(&fault_control);
   fusebox::ServerOptions options;
+  options.outcomes = settings.server_outcomes;
   options.unguarded_services = {"greeter.v1.FaultControl"};
   fusebox::GuardServer(builder, &breakers, std::move(options));
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
@@ -68,5 +71,9 @@ int main(int argc, char** argv) {
 
   stop.Wait();
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  for (const fusebox::BreakerSnapshot& breaker : breakers.Snapshots()) {
+    std::printf("%s %s\n", breaker.method.c_str(),
+                greeter::DescribeBreaker(breaker).c_str());
+  }
   return 0;
 }

@@ -22,9 +22,10 @@ TEST(MethodPatternTest, IsAMethodOrAllOfAService) {
     EXPECT_TRUE(IsMethodPattern(text)) << text;
   }
   for (const char* text :
-       {"", "*", "/", "/*", "//", "//*", "//M", "/S", "/S/", "S/M", "S/*",
-        "/S/M/", "/S/M/N", "/S/**", "/S/M*", "/*/M", "/*/*", "/pkg.*/M",
-        "/S /M", "/S/M ", " /S/M", "/S/M\n", "/S/\x7f"}) {
+       {"",       "*",     "/",     "/*",     "//",     "//*",
+        "//M",    "/S",    "/S/",   "S/M",    "S/*",    "/S/M/",
+        "/S/M/N", "/S/**", "/S/M*", "/*/M",   "/*/*",   "/pkg.*/M",
+        "/S /M",  "/S/M ", " /S/M", "/S/M\n", "/S/\x7f"}) {
     EXPECT_FALSE(IsMethodPattern(text)) << text;
   }
 }
@@ -62,10 +63,9 @@ TEST(MethodSettingsTest, TheMostSpecificPatternWins) {
   const struct {
     const char* method;
     int buckets;
-  } cases[] = {
-      {"/pkg.S/M", 3}, {"/pkg.S/N", 2},   {"/pkg.T/M", 4}, {"/pkg.T/N", 1},
-      {"/pkg/S/M", 1}, {"/pkg.S/M/x", 1}, {"/pkg.S/", 2},  {"nonsense", 1},
-      {"/pkg.S2/M", 1}};
+  } cases[] = {{"/pkg.S/M", 3}, {"/pkg.S/N", 2}, {"/pkg.T/M", 4},
+               {"/pkg.T/N", 1}, {"/pkg/S/M", 1}, {"/pkg.S/M/x", 1},
+               {"/pkg.S/", 2},  {"nonsense", 1}, {"/pkg.S2/M", 1}};
   const auto client = registry.Scope(Role::kClient, "target");
   const auto server = registry.Scope(Role::kServer, "");
   for (const auto& c : cases) {

@@ -10,7 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
-#include "interceptor/flags/settings_flags.h"
+#include "interceptor/settings/settings_fields.h"
 
 namespace fusebox {
 namespace {
