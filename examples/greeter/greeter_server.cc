@@ -28,8 +28,7 @@ constexpr char kUsage[] =
     "\n"
     "Serves greeter.v1.Greeter, guarded by one circuit breaker for each\n"
     "method, and greeter.v1.FaultControl, which makes methods fail. Prints\n"
-    "'listening on HOST:PORT' when it is ready; Ctrl-C ends it with a line\n"
-    "for each breaker.\n"
+    "'listening on HOST:PORT' when it is ready; Ctrl-C ends it.\n"
     "Exit status: 0 stopped, 1 cannot start, 2 a bad value on the command "
     "line.";
 

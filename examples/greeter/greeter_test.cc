@@ -15,7 +15,7 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
-#include "interceptor/flags/settings_flags.h"
+#include "interceptor/settings/settings_fields.h"
 
 namespace greeter {
 namespace {

@@ -359,11 +359,22 @@ class BreakerRegistry::State {
 
   // ---- watchers
 
-  std::uint64_t AddWatcher(Watcher watcher) FUSEBOX_EXCLUDES(watchers_mu_) {
-    MutexLock lock(watchers_mu_);
-    watchers_[++last_watcher_] =
-        std::make_shared<const Watcher>(std::move(watcher));
-    return last_watcher_;
+  // Called with each transition or, if `of_rounds`, with null after each round.
+  struct Called {
+    bool of_rounds;
+    std::function<void(const Transition*)> call;
+  };
+
+  std::uint64_t AddWatcher(Called watcher) FUSEBOX_EXCLUDES(watchers_mu_) {
+    const bool of_rounds = watcher.of_rounds;
+    std::uint64_t id;
+    {
+      MutexLock lock(watchers_mu_);
+      id = ++last_watcher_;
+      watchers_[id] = std::make_shared<const Called>(std::move(watcher));
+    }
+    if (of_rounds) sem_post(&wake_);
+    return id;
   }
 
   void RemoveWatcher(std::uint64_t id) FUSEBOX_EXCLUDES(watchers_mu_) {
@@ -392,6 +403,7 @@ class BreakerRegistry::State {
       if (AnnounceDue(now)) progress = true;
       if (!progress) break;
     }
+    CallWatchers(nullptr);
     SweepIfDue(options_.now());
   }
 
@@ -555,18 +567,21 @@ class BreakerRegistry::State {
     transition.target = entry.target;
     transition.method = entry.method;
     options_.log(FormatTransition(transition));
-    CallWatchers(transition);
+    CallWatchers(&transition);
   }
 
-  void CallWatchers(const Transition& transition)
+  // Those of transitions; null: those of rounds.
+  void CallWatchers(const Transition* transition)
       FUSEBOX_EXCLUDES(watchers_mu_) {
     std::vector<std::uint64_t> ids;
     {
       MutexLock lock(watchers_mu_);
-      for (const auto& [id, watcher] : watchers_) ids.push_back(id);
+      for (const auto& [id, watcher] : watchers_) {
+        if (watcher->of_rounds == (transition == nullptr)) ids.push_back(id);
+      }
     }
     for (std::uint64_t id : ids) {
-      std::shared_ptr<const Watcher> watcher;
+      std::shared_ptr<const Called> watcher;
       {
         MutexLock lock(watchers_mu_);
         const auto found = watchers_.find(id);
@@ -575,7 +590,7 @@ class BreakerRegistry::State {
         calling_ = id;
         caller_ = std::this_thread::get_id();
       }
-      (*watcher)(transition);
+      watcher->call(transition);
       {
         MutexLock lock(watchers_mu_);
         calling_ = 0;
@@ -710,7 +725,7 @@ class BreakerRegistry::State {
   std::atomic<std::uint64_t> sequence_{0};
 
   Mutex watchers_mu_;
-  std::map<std::uint64_t, std::shared_ptr<const Watcher>> watchers_
+  std::map<std::uint64_t, std::shared_ptr<const Called>> watchers_
       FUSEBOX_GUARDED_BY(watchers_mu_);
   std::uint64_t last_watcher_ FUSEBOX_GUARDED_BY(watchers_mu_) = 0;
   std::uint64_t calling_ FUSEBOX_GUARDED_BY(watchers_mu_) = 0;
@@ -767,7 +782,20 @@ CircuitBreaker& BreakerRegistry::Pin(Role role, std::string_view target,
 }
 
 BreakerRegistry::Watch BreakerRegistry::WatchTransitions(Watcher watcher) {
-  return Watch(state_.get(), state_->AddWatcher(std::move(watcher)));
+  return Watch(state_.get(),
+               state_->AddWatcher(
+                   {/*of_rounds=*/false, [watcher = std::move(watcher)](
+                                             const Transition* transition) {
+                      watcher(*transition);
+                    }}));
+}
+
+BreakerRegistry::Watch BreakerRegistry::WatchRounds(
+    std::function<void()> look) {
+  return Watch(state_.get(),
+               state_->AddWatcher(
+                   {/*of_rounds=*/true,
+                    [look = std::move(look)](const Transition*) { look(); }}));
 }
 
 void BreakerRegistry::Watch::Stop() {

@@ -114,6 +114,11 @@ class BreakerRegistry {
   // thread. It may call the registry and its breakers, and end its own watch.
   Watch WatchTransitions(Watcher watcher);
 
+  // Calls `look` on the dispatcher thread whenever that has delivered what was
+  // due, at least every 500 ms; the first time soon. It may do what a watcher
+  // of transitions may. For those who follow counters beside transitions.
+  Watch WatchRounds(std::function<void()> look);
+
   // As of now. Order: by role, target, method; overflow breakers last, if used.
   std::vector<BreakerSnapshot> Snapshots();
   std::optional<BreakerSnapshot> Snapshot(Role role, std::string_view target,
