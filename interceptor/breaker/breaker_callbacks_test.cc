@@ -55,12 +55,20 @@ Callbacks Recording(std::vector<Told>& told) {
           record("tested_ok"), record("tested_bad")};
 }
 
+void Fail(CircuitBreaker& breaker) {
+  breaker.Admit(SimulatedNow())
+      .permit.Finish(Outcome::kSystemError, SimulatedNow());
+}
+void Refuse(CircuitBreaker& breaker) {
+  EXPECT_FALSE(breaker.Admit(SimulatedNow()).admitted());
+}
+
 // A registry with simulated time, and callbacks with what they were told.
 class BreakerCallbacksTest : public ::testing::Test {
  protected:
-  explicit BreakerCallbacksTest(RegistryOptions options = SimulatedOptions(),
-                                Duration period = Duration::zero())
-      : registry_(options), callbacks_(&registry_, Recording(told_), period) {
+  BreakerCallbacksTest()
+      : registry_(SimulatedOptions()),
+        callbacks_(&registry_, Recording(told_), Duration::zero()) {
     registry_.Dispatch();  // the first look
   }
 
@@ -68,7 +76,8 @@ class BreakerCallbacksTest : public ::testing::Test {
     return registry_.Pin(Role::kServer, "", kMethod);
   }
   Admission Admit() { return breaker().Admit(SimulatedNow()); }
-  void Fail() { Admit().permit.Finish(Outcome::kSystemError, SimulatedNow()); }
+  void Fail() { fusebox::Fail(breaker()); }
+  void Refuse() { fusebox::Refuse(breaker()); }
   void Succeed() { Admit().permit.Finish(Outcome::kOk, SimulatedNow()); }
 
   std::vector<Told> Take() {
@@ -141,12 +150,12 @@ TEST_F(BreakerCallbacksTest, AFailedProbeLocksAgain) {
 
 TEST_F(BreakerCallbacksTest, TheSecondOpeningDoesNotTellOfTheFirst) {
   Fail();
-  Admit();
+  Refuse();
   registry_.Reset(Role::kServer, "", kMethod);
   EXPECT_EQ(TakeTexts().back(), "unlocked closed 0");
   for (int i = 0; i < 5; ++i) Succeed();
   for (int i = 0; i < 5; ++i) Fail();
-  Admit();
+  Refuse();
   EXPECT_THAT(TakeTexts(), ElementsAre("locked open 0", "tested open 1",
                                        "tested_bad open 1"));
 }
@@ -155,7 +164,7 @@ TEST_F(BreakerCallbacksTest, TheContextSaysWhoWhatAndWhen) {
   const TimePoint opened = SimulatedNow();
   Fail();
   Advance(milliseconds(200));
-  Admit();
+  Refuse();
   const std::vector<Told> told = Take();
   ASSERT_EQ(told.size(), 3u);
   const CallbackContext& locked = told[0].context;
@@ -197,38 +206,48 @@ TEST_F(BreakerCallbacksTest, ForcingLocksAndReleasingUnlocks) {
   breaker();
   registry_.Force(Role::kServer, "", kMethod, Override::kForcedOpen,
                   TimePoint::max());
-  Admit();
+  Refuse();
   EXPECT_THAT(TakeTexts(), ElementsAre("locked open 0", "tested open 1",
                                        "tested_bad open 1"));
   registry_.Release(Role::kServer, "", kMethod);
   EXPECT_THAT(TakeTexts(), ElementsAre("unlocked closed 0"));
 }
 
-// The window turns unhealthy again while it drains: no second opening.
+// A window that drains may turn unhealthy again: no second opening.
 TEST(BreakerCallbacksDrainTest, ADeferredRecoveryIsNoLock) {
   RegistryOptions options = SimulatedOptions();
   options.settings.drain_window_before_recovery = true;
-  options.settings.timeout_threshold = std::nullopt;
   options.settings.system_error_threshold = 0.4;
   options.settings.failure_threshold = std::nullopt;
   BreakerRegistry registry(options);
   std::vector<Told> told;
   const BreakerCallbacks callbacks(&registry, Recording(told));
+  std::vector<TransitionReason> reasons;
+  const auto watch = registry.WatchTransitions(
+      [&](const Transition& t) { reasons.push_back(t.reason); });
   CircuitBreaker& breaker = registry.Pin(Role::kServer, "", kMethod);
-  const auto count = [&](Outcome outcome, int n) {
+  const auto count = [&](int n, Outcome outcome) {
     for (int i = 0; i < n; ++i) {
       breaker.AdmitIfClosed().Finish(outcome, SimulatedNow());
     }
   };
-  count(Outcome::kSystemError, 1);  // drains first
-  for (int i = 0; i < 60; ++i) {
-    Advance(seconds(1));
+  count(10, Outcome::kOk);  // at 0 s
+  Advance(seconds(5));
+  count(6, Outcome::kSystemError);
+  Advance(seconds(3));
+  count(2, Outcome::kOk);
+  Advance(seconds(3));
+  count(1, Outcome::kSystemError);  // 7 of 9: opens
+  for (int i = 0; i < 20; ++i) {
     registry.Dispatch();
+    Advance(seconds(1));
   }
-  ASSERT_FALSE(told.empty());
-  int locked = 0;
-  for (const Told& one : told) locked += one.callback == "locked" ? 1 : 0;
-  EXPECT_EQ(locked, 1);
+  EXPECT_THAT(reasons, ElementsAre(TransitionReason::kSystemErrorThreshold,
+                                   TransitionReason::kRecoveryDue,  // 1 of 3
+                                   TransitionReason::kRecoveryDeferred,  // 1/1
+                                   TransitionReason::kRecoveryDue));
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].callback, "locked");
 }
 
 TEST(BreakerCallbacksShadowTest, InShadowWhatDoesNotPassIsToldButNotRefused) {
@@ -240,8 +259,7 @@ TEST(BreakerCallbacksShadowTest, InShadowWhatDoesNotPassIsToldButNotRefused) {
                                    Duration::zero());
   registry.Dispatch();
   CircuitBreaker& breaker = registry.Pin(Role::kClient, "t", kMethod);
-  breaker.Admit(SimulatedNow())
-      .permit.Finish(Outcome::kTimeout, SimulatedNow());
+  Fail(breaker);
   EXPECT_TRUE(breaker.Admit(SimulatedNow()).admitted());
   registry.Dispatch();
   ASSERT_EQ(told.size(), 3u);
@@ -259,20 +277,18 @@ TEST(BreakerCallbacksPeriodTest, TestsAreToldOncePerPeriodAndAtTransitions) {
                                    milliseconds(300));
   registry.Dispatch();
   CircuitBreaker& breaker = registry.Pin(Role::kServer, "", kMethod);
-  breaker.Admit(SimulatedNow())
-      .permit.Finish(Outcome::kTimeout, SimulatedNow());
-  const auto refuse = [&] { breaker.Admit(SimulatedNow()); };
-  refuse();
+  Fail(breaker);
+  Refuse(breaker);
   Advance(milliseconds(299));
   registry.Dispatch();
   ASSERT_EQ(told.size(), 1u);  // locked
-  refuse();
+  Refuse(breaker);
   Advance(milliseconds(1));
   registry.Dispatch();
   ASSERT_EQ(told.size(), 3u);
   EXPECT_EQ(told[1].callback, "tested");
   EXPECT_EQ(told[1].context.tests, 2u);
-  refuse();
+  Refuse(breaker);
   registry.Reset(Role::kServer, "", kMethod);
   registry.Dispatch();
   ASSERT_EQ(told.size(), 6u);
@@ -284,9 +300,8 @@ TEST(BreakerCallbacksPeriodTest, TestsAreToldOncePerPeriodAndAtTransitions) {
 TEST(BreakerCallbacksStartTest, AnOpenBreakerIsTestedFromTheFirstLookOn) {
   BreakerRegistry registry(SimulatedOptions());
   CircuitBreaker& breaker = registry.Pin(Role::kServer, "", kMethod);
-  breaker.Admit(SimulatedNow())
-      .permit.Finish(Outcome::kTimeout, SimulatedNow());
-  breaker.Admit(SimulatedNow());
+  Fail(breaker);
+  Refuse(breaker);
   registry.Dispatch();
 
   std::vector<Told> told;
@@ -294,7 +309,7 @@ TEST(BreakerCallbacksStartTest, AnOpenBreakerIsTestedFromTheFirstLookOn) {
                                    Duration::zero());
   registry.Dispatch();
   EXPECT_THAT(told, IsEmpty());
-  breaker.Admit(SimulatedNow());
+  Refuse(breaker);
   registry.Dispatch();
   ASSERT_EQ(told.size(), 2u);
   EXPECT_EQ(told[1].callback, "tested_bad");
@@ -312,9 +327,8 @@ TEST(BreakerCallbacksStartTest, OnlyThoseGivenAreCalled) {
   const BreakerCallbacks none(&registry, Callbacks());
   registry.Dispatch();
   CircuitBreaker& breaker = registry.Pin(Role::kServer, "", kMethod);
-  breaker.Admit(SimulatedNow())
-      .permit.Finish(Outcome::kTimeout, SimulatedNow());
-  breaker.Admit(SimulatedNow());
+  Fail(breaker);
+  Refuse(breaker);
   registry.Dispatch();
   EXPECT_THAT(told, ElementsAre("tested_bad"));
 }
@@ -323,9 +337,7 @@ TEST(BreakerCallbacksStartTest, AfterDestructionNothingIsCalled) {
   BreakerRegistry registry(SimulatedOptions());
   std::vector<Told> told;
   { const BreakerCallbacks callbacks(&registry, Recording(told)); }
-  registry.Pin(Role::kServer, "", kMethod)
-      .Admit(SimulatedNow())
-      .permit.Finish(Outcome::kTimeout, SimulatedNow());
+  Fail(registry.Pin(Role::kServer, "", kMethod));
   registry.Dispatch();
   EXPECT_THAT(told, IsEmpty());
 }
@@ -344,9 +356,7 @@ TEST(BreakerCallbacksStartTest, ACallbackMayUseTheRegistry) {
     told.push_back("unlocked");
   };
   const BreakerCallbacks calling(&registry, callbacks);
-  registry.Pin(Role::kServer, "", kMethod)
-      .Admit(SimulatedNow())
-      .permit.Finish(Outcome::kTimeout, SimulatedNow());
+  Fail(registry.Pin(Role::kServer, "", kMethod));
   registry.Dispatch();
   EXPECT_THAT(told, ElementsAre("locked", "unlocked"));
 }
@@ -364,9 +374,8 @@ TEST(BreakerCallbacksStartTest, RetiredBreakersComeBackAsNewOnes) {
   for (int round = 0; round < 20; ++round) {
     told.clear();
     CircuitBreaker& breaker = scope->Find(kMethod);
-    breaker.Admit(SimulatedNow())
-        .permit.Finish(Outcome::kTimeout, SimulatedNow());
-    breaker.Admit(SimulatedNow());
+    Fail(breaker);
+    Refuse(breaker);
     for (int i = 0; i < 100; ++i) {
       Advance(seconds(1));
       registry.Dispatch();
