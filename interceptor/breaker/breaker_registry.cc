@@ -566,7 +566,8 @@ class BreakerRegistry::State {
     transition.role = entry.role;
     transition.target = entry.target;
     transition.method = entry.method;
-    options_.log(FormatTransition(transition));
+    const bool shadow = entry.breaker.settings().mode == Mode::kShadow;
+    options_.log(FormatTransition(transition) + (shadow ? " (shadow)" : ""));
     CallWatchers(&transition);
   }
 

@@ -59,7 +59,8 @@ struct RegistryOptions {
   // clock of their own.
   bool start_dispatcher = true;
 
-  // Gets one line for each transition and warning; empty: standard error.
+  // Gets one line for each transition (in mode shadow it says so) and warning;
+  // empty: standard error.
   // Called on the dispatcher thread. Must not block for long.
   std::function<void(const std::string& line)> log;
 };

@@ -13,7 +13,9 @@
 namespace fusebox {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 TEST(MethodPatternTest, IsAMethodOrAllOfAService) {
@@ -128,6 +130,27 @@ TEST(MethodSettingsTest, ModesDifferByMethod) {
   EXPECT_TRUE(scope->Find("/pkg.S/Off").Admit(now).admitted());
   EXPECT_EQ(scope->Find("/pkg.S/Shadow").Snapshot(now).shadow_rejected, 1u);
   EXPECT_EQ(scope->Find("/pkg.S/Off").Snapshot(now).lifetime.total(), 0u);
+}
+
+TEST(MethodSettingsTest, TheLogSaysWhichMethodsAreInShadow) {
+  std::vector<std::string> log;
+  RegistryOptions options = QuietOptions(&log);
+  options.settings.min_requests = 0;
+  options.method_settings["/pkg.S/Shadow"] = options.settings;
+  options.method_settings["/pkg.S/Shadow"].mode = Mode::kShadow;
+  BreakerRegistry registry(options);
+  const TimePoint now = registry.Now();
+  for (const char* method : {"/pkg.S/Shadow", "/pkg.S/Enforced"}) {
+    registry.Pin(Role::kServer, "", method)
+        .Admit(now)
+        .permit.Finish(Outcome::kTimeout, now);
+  }
+  registry.Dispatch();
+  EXPECT_THAT(
+      log,
+      ElementsAre(
+          AllOf(HasSubstr("/pkg.S/Shadow"), EndsWith("generation 2 (shadow)")),
+          AllOf(HasSubstr("/pkg.S/Enforced"), EndsWith("generation 2"))));
 }
 
 TEST(MethodSettingsTest, BadPatternsAndSettingsAreErrors) {

@@ -54,24 +54,22 @@ ABSL_FLAG(std::string, fusebox_settings, "",
 namespace fusebox {
 namespace {
 
-// Puts the flag into `given` if it was given.
-void Collect(const absl::Flag<FlagText>& flag, const char* name,
-             std::optional<GivenSetting>& given) {
+// What the flag was given, if it was.
+std::optional<GivenSetting> Given(const absl::Flag<FlagText>& flag,
+                                  const char* name) {
   FlagText text = absl::GetFlag(flag);
-  if (!text.given) return;
-  given =
-      GivenSetting{std::move(text.text), {SettingSource::Kind::kFlag, name}};
+  if (!text.given) return std::nullopt;
+  return GivenSetting{std::move(text.text), {SettingSource::Kind::kFlag, name}};
 }
 
 }  // namespace
 
 absl::StatusOr<EffectiveSettings> ReadSettingsFlags() {
   GivenFlags flags;
-  Collect(FLAGS_fusebox_preset, "--fusebox_preset", flags.preset);
-#define FUSEBOX_READ_FLAG(field, range, meaning)                       \
-  if (std::optional<GivenSetting> given; true) {                       \
-    Collect(FLAGS_fusebox_##field, "--fusebox_" #field, given);        \
-    if (given.has_value()) flags.settings[#field] = *std::move(given); \
+  flags.preset = Given(FLAGS_fusebox_preset, "--fusebox_preset");
+#define FUSEBOX_READ_FLAG(field, range, meaning)                        \
+  if (auto given = Given(FLAGS_fusebox_##field, "--fusebox_" #field)) { \
+    flags.settings[#field] = *std::move(given);                         \
   }
   FUSEBOX_SETTINGS_FIELDS(FUSEBOX_READ_FLAG)
 #undef FUSEBOX_READ_FLAG

@@ -113,15 +113,24 @@ class Errors final : public google::protobuf::io::ErrorCollector {
   }
 
  private:
+  // The parser's columns are bytes, but after a tab the next multiple of 8.
+  static std::size_t BytesBefore(absl::string_view line, int column) {
+    int at = 0;
+    std::size_t bytes = 0;
+    for (; bytes < line.size() && at < column; ++bytes) {
+      at += line[bytes] == '\t' ? 8 - at % 8 : 1;
+    }
+    return bytes;
+  }
+
   // The field that the message names, or in front of whose value it stands.
   std::string FieldOf(int line, int column, const std::string& message) const {
     const std::vector<std::string> quoted = absl::StrSplit(message, "field \"");
     if (quoted.size() > 1) return quoted[1].substr(0, quoted[1].find('"'));
     if (line < 0 || static_cast<std::size_t>(line) >= lines_.size()) return "";
-    // The parser counts a tab as up to eight columns; then this finds nothing.
     absl::string_view before = lines_[static_cast<std::size_t>(line)];
     before = absl::StripTrailingAsciiWhitespace(
-        before.substr(0, static_cast<std::size_t>(std::max(column, 0))));
+        before.substr(0, BytesBefore(before, column)));
     before = absl::StripTrailingAsciiWhitespace(absl::StripSuffix(before, "-"));
     if (!absl::EndsWith(before, ":")) return "";
     before.remove_suffix(1);

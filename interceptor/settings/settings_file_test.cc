@@ -292,6 +292,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"defaults { buckets: ten }",
                 "f:1:21: buckets: Expected integer, got: ten. "
                 "Valid: [1, 1000]"},
+        BadFile{"defaults {\n\tbuckets:\tten }",
+                "f:2:25: buckets: Expected integer, got: ten. "
+                "Valid: [1, 1000]"},
+        BadFile{"defaults { min_requests: - ten }",
+                "f:1:28: min_requests: Expected integer, got: ten. "
+                "Valid: [0, ...)"},
         BadFile{"defaults { buckets: \"10\" }",
                 "f:1:21: buckets: Expected integer, got: \"10\". "
                 "Valid: [1, 1000]"},
