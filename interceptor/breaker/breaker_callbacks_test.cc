@@ -321,7 +321,7 @@ TEST(BreakerCallbacksStartTest, OnlyThoseGivenAreCalled) {
   std::vector<std::string> told;
   Callbacks callbacks;
   callbacks.tested_bad = [&](const CallbackContext&) {
-    told.push_back("tested_bad");
+    told.emplace_back("tested_bad");
   };
   const BreakerCallbacks some(&registry, callbacks, Duration::zero());
   const BreakerCallbacks none(&registry, Callbacks());
@@ -347,13 +347,13 @@ TEST(BreakerCallbacksStartTest, ACallbackMayUseTheRegistry) {
   std::vector<std::string> told;
   Callbacks callbacks;
   callbacks.locked = [&](const CallbackContext& context) {
-    told.push_back("locked");
+    told.emplace_back("locked");
     EXPECT_EQ(registry.Snapshots().size(), 1u);
     EXPECT_TRUE(registry.Reset(context.role, context.target,
                                "/" + context.service + "/" + context.method));
   };
   callbacks.unlocked = [&](const CallbackContext&) {
-    told.push_back("unlocked");
+    told.emplace_back("unlocked");
   };
   const BreakerCallbacks calling(&registry, callbacks);
   Fail(registry.Pin(Role::kServer, "", kMethod));

@@ -32,7 +32,7 @@ const typename Map::mapped_type* MostSpecific(const Map& map,
 // collects what is wrong, each once however many patterns it affects.
 class Layers {
  public:
-  explicit Layers(Settings base) : base_(std::move(base)) {}
+  explicit Layers(const Settings& base) : base_(base) {}
 
   // `layers` in rising order. Adds to `sources` who gave a field last.
   Settings PutTogether(

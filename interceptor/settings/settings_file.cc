@@ -220,7 +220,7 @@ class Reader {
     const ParseTree* const tree =
         parent_tree.GetTreeForNested(Field(parent, name), -1);
     if (tree == nullptr) return given;
-    const auto& reflection = *block.GetReflection();
+    const auto& reflection = *v1::BreakerSettings::GetReflection();
     std::vector<const FieldDescriptor*> fields;
     reflection.ListFields(block, &fields);
     for (const FieldDescriptor* field : fields) {

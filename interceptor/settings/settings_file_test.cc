@@ -430,7 +430,7 @@ TEST(SettingsProtoTest, TheExampleWorks) {
   std::ifstream file("proto/fusebox/v1/settings.proto");
   ASSERT_TRUE(file);
   std::string example;
-  for (std::string line; std::getline(file, line) && line != "";) {
+  for (std::string line; std::getline(file, line) && !line.empty();) {
     if (absl::StartsWith(line, "//   "))
       absl::StrAppend(&example, line.substr(2), "\n");
     if (line == "//   }") break;
