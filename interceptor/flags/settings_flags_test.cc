@@ -237,7 +237,7 @@ TEST_F(SettingsFlagsTest, DefaultsReadBackAreTheDefaults) {
 class SettingsFileFlagTest : public SettingsFlagsTest {
  protected:
   std::string WriteFile(const std::string& text) {
-    const std::string path = ::testing::TempDir() + "settings.textproto";
+    std::string path = ::testing::TempDir() + "settings.textproto";
     std::ofstream file(path);
     file << text;
     EXPECT_TRUE(file.flush());
