@@ -11,6 +11,7 @@
 
 #include "bench/mutex_breaker.h"
 #include "bench/ratio_table.h"
+#include "interceptor/breaker/breaker_callbacks.h"
 #include "interceptor/breaker/breaker_registry.h"
 
 namespace fusebox::bench {
@@ -220,6 +221,48 @@ void WholeCall(benchmark::State& state) {
   }
 }
 
+// ---- callbacks: nothing that a call would notice
+
+// range(0): whether somebody wants to be told.
+class WatchedBreaker {
+ public:
+  explicit WatchedBreaker(const benchmark::State& state)
+      : registry_([] {
+          RegistryOptions options;
+          options.shards = kShards;
+          options.log = [](const std::string&) {};
+          return options;
+        }()),
+        callbacks_(&registry_, Told(state.range(0) != 0)) {}
+
+  CircuitBreaker& operator*() { return registry_.Pin(Role::kServer, "", "/m"); }
+  BreakerRegistry& registry() { return registry_; }
+
+ private:
+  static Callbacks Told(bool wanted) {
+    Callbacks callbacks;
+    if (wanted)
+      callbacks.tested = [](const CallbackContext& c) { Use(c.tests); };
+    return callbacks;
+  }
+
+  BreakerRegistry registry_;
+  BreakerCallbacks callbacks_;
+};
+
+void CallbacksClosed(benchmark::State& state) {
+  WatchedBreaker watched(state);
+  CircuitBreaker& breaker = *watched;
+  for (auto _ : state) ClosedCall(breaker, Outcome::kOk);
+}
+
+void CallbacksRefused(benchmark::State& state) {
+  WatchedBreaker watched(state);
+  CircuitBreaker& breaker = *watched;
+  breaker.Force(Override::kForcedOpen, TimePoint::max(), CoarseNow());
+  for (auto _ : state) Use(breaker.Admit(CoarseNow()).admitted());
+}
+
 BENCHMARK(Now);
 BENCHMARK(CoarseClock);
 BENCHMARK(AdmitAndRecord)->Threads(1)->Threads(2)->Threads(16);
@@ -231,6 +274,8 @@ BENCHMARK(RefusedAdmit)->Threads(1)->Threads(2);
 BENCHMARK(RampAdmit);
 BENCHMARK(LookUp)->Arg(10)->Arg(1000)->Arg(10000);
 BENCHMARK(WholeCall)->Arg(10)->Arg(1000)->Arg(10000);
+BENCHMARK(CallbacksClosed)->Arg(0)->Arg(1);
+BENCHMARK(CallbacksRefused)->Arg(0)->Arg(1);
 
 }  // namespace
 }  // namespace fusebox::bench
@@ -277,5 +322,9 @@ int main(int argc, char** argv) {
           {"half-open: ramp admit", "RampAdmit", now, 0.6},
           {"failure, judged, 2 shards", "AdmitAndFail/2", now, 2},
           {"failure, judged, 64 shards", "AdmitAndFail/64", now, 10},
+          {"closed: with callbacks, to without", "CallbacksClosed/1",
+           "CallbacksClosed/0", 1.1},
+          {"refused: with callbacks, to without", "CallbacksRefused/1",
+           "CallbacksRefused/0", 1.1},
       });
 }

@@ -2,6 +2,8 @@
 
 #include <grpcpp/support/status_code_enum.h>
 
+#include "interceptor/breaker/method_pattern.h"
+
 namespace fusebox {
 namespace {
 
@@ -51,25 +53,51 @@ StatusOutcomes::StatusOutcomes(Role role) {
 }
 
 void OutcomeRules::Set(int code, Outcome outcome) {
+  const std::size_t index = StatusOutcomes::Index(code);
   defaults_.Set(code, outcome);
-  for (auto& [method, exceptions] : methods_) {
-    if (!exceptions.codes[StatusOutcomes::Index(code)]) {
+  for (auto& [name, exceptions] : exceptions_) {
+    const Exceptions* const service = OfService(name);
+    if (!exceptions.codes[index] &&
+        (service == nullptr || !service->codes[index])) {
       exceptions.outcomes.Set(code, outcome);
     }
   }
 }
 
-void OutcomeRules::Set(std::string_view method, int code, Outcome outcome) {
-  const auto [it, added] =
-      methods_.try_emplace(std::string(method), Exceptions{defaults_, {}});
-  it->second.outcomes.Set(code, outcome);
-  it->second.codes.set(StatusOutcomes::Index(code));
+void OutcomeRules::Set(std::string_view pattern, int code, Outcome outcome) {
+  const std::size_t index = StatusOutcomes::Index(code);
+  const std::string_view service = ServicePart(pattern);
+  const bool of_service = pattern.substr(service.size()) == "*";
+  const std::string_view name = of_service ? service : pattern;
+  auto found = exceptions_.find(name);
+  if (found == exceptions_.end()) {
+    found =
+        exceptions_.emplace(std::string(name), Exceptions{For(name), {}}).first;
+  }
+  found->second.outcomes.Set(code, outcome);
+  found->second.codes.set(index);
+  if (!of_service) return;
+  for (auto& [other, exceptions] : exceptions_) {
+    if (ServicePart(other) == service && !exceptions.codes[index]) {
+      exceptions.outcomes.Set(code, outcome);
+    }
+  }
 }
 
 const StatusOutcomes& OutcomeRules::For(std::string_view method) const {
-  if (methods_.empty()) return defaults_;
-  const auto it = methods_.find(method);
-  return it == methods_.end() ? defaults_ : it->second.outcomes;
+  if (exceptions_.empty()) return defaults_;
+  const auto found = exceptions_.find(method);
+  if (found != exceptions_.end()) return found->second.outcomes;
+  const Exceptions* const service = OfService(method);
+  return service == nullptr ? defaults_ : service->outcomes;
+}
+
+const OutcomeRules::Exceptions* OutcomeRules::OfService(
+    std::string_view method) const {
+  const std::string_view service = ServicePart(method);
+  if (service.empty()) return nullptr;
+  const auto found = exceptions_.find(service);
+  return found == exceptions_.end() ? nullptr : &found->second;
 }
 
 Outcome OutcomeOf(const CallEnd& end, const StatusOutcomes& outcomes,

@@ -52,15 +52,17 @@ class StatusOutcomes {
   std::array<Outcome, kSlots> outcomes_;
 };
 
-// The same for all methods, with exceptions for some. Thread-compatible.
+// The same for all methods, with exceptions for some; an exception for a method
+// stands above one for its service, whichever is set first. Thread-compatible.
 class OutcomeRules {
  public:
   explicit OutcomeRules(Role role) : defaults_(role) {}
 
-  // For every method without an exception for `code`, whichever is set first.
+  // For every method without an exception for `code`.
   void Set(int code, Outcome outcome);
-  // An exception. `method` as gRPC writes it: "/pkg.Service/Method".
-  void Set(std::string_view method, int code, Outcome outcome);
+  // An exception. `pattern` as in method_pattern.h: "/pkg.Service/Method" or
+  // "/pkg.Service/*".
+  void Set(std::string_view pattern, int code, Outcome outcome);
 
   // Takes no lock and allocates nothing; compares no string while no method has
   // an exception. Valid until the rules change.
@@ -68,11 +70,15 @@ class OutcomeRules {
 
  private:
   struct Exceptions {
-    StatusOutcomes outcomes;  // the defaults included
+    StatusOutcomes outcomes;  // what is less specific included
     std::bitset<StatusOutcomes::kSlots> codes;
   };
+  // Those of the service of `method`; null if it has none.
+  const Exceptions* OfService(std::string_view method) const;
+
   StatusOutcomes defaults_;
-  std::map<std::string, Exceptions, std::less<>> methods_;
+  // By "/pkg.Service/Method", and those of services by "/pkg.Service/".
+  std::map<std::string, Exceptions, std::less<>> exceptions_;
 };
 
 // What the glue knows when a call has ended.

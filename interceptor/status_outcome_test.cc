@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace fusebox {
@@ -99,6 +102,40 @@ TEST(OutcomeRulesTest, AnExceptionStandsAboveTheRuleWhicheverIsSetFirst) {
   EXPECT_EQ(rules.For("/pkg.S/M").Of(10), Outcome::kIgnored);
   EXPECT_EQ(rules.For("/pkg.S/Other").Of(5), Outcome::kTimeout);
   EXPECT_EQ(rules.For("/pkg.S/Other").Of(10), Outcome::kIgnored);
+}
+
+TEST(OutcomeRulesTest, TheMostSpecificWinsWhicheverIsSetFirst) {
+  constexpr int kNotFound = 5;
+  constexpr int kAborted = 10;
+  constexpr int kInternal = 13;
+  const auto general = [](OutcomeRules& rules) {
+    rules.Set(kNotFound, Outcome::kTimeout);
+    rules.Set(kAborted, Outcome::kTimeout);
+    rules.Set(kInternal, Outcome::kTimeout);
+  };
+  const auto service = [](OutcomeRules& rules) {
+    rules.Set("/pkg.S/*", kNotFound, Outcome::kSystemError);
+    rules.Set("/pkg.S/*", kAborted, Outcome::kSystemError);
+  };
+  const auto method = [](OutcomeRules& rules) {
+    rules.Set("/pkg.S/M", kNotFound, Outcome::kIgnored);
+  };
+  using Step = std::function<void(OutcomeRules&)>;
+  std::vector<std::pair<int, Step>> steps = {
+      {0, general}, {1, service}, {2, method}};
+  do {
+    OutcomeRules rules(Role::kServer);
+    for (const auto& [number, step] : steps) step(rules);
+    EXPECT_EQ(rules.For("/pkg.S/M").Of(kNotFound), Outcome::kIgnored);
+    EXPECT_EQ(rules.For("/pkg.S/M").Of(kAborted), Outcome::kSystemError);
+    EXPECT_EQ(rules.For("/pkg.S/M").Of(kInternal), Outcome::kTimeout);
+    EXPECT_EQ(rules.For("/pkg.S/N").Of(kNotFound), Outcome::kSystemError);
+    EXPECT_EQ(rules.For("/pkg.S/N").Of(kInternal), Outcome::kTimeout);
+    EXPECT_EQ(rules.For("/pkg.S2/M").Of(kNotFound), Outcome::kTimeout);
+    EXPECT_EQ(rules.For("/pkg.S/M").Of(0), Outcome::kOk);
+  } while (std::next_permutation(
+      steps.begin(), steps.end(),
+      [](const auto& a, const auto& b) { return a.first < b.first; }));
 }
 
 TEST(OutcomeRulesTest, CodesWithoutANameShareOneException) {

@@ -8,9 +8,11 @@
 #include <utility>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "examples/greeter/breaker_text.h"
 #include "examples/greeter/calls.h"
 #include "examples/greeter/command_line.h"
 #include "examples/greeter/greeter.grpc.pb.h"
@@ -56,7 +58,7 @@ struct Flags {
   double rate;
   std::chrono::nanoseconds deadline;
   absl::Duration duration;
-  fusebox::Settings settings;
+  fusebox::EffectiveSettings settings;
 };
 
 [[noreturn]] void BadValue(const std::string& flag, const std::string& text,
@@ -112,17 +114,6 @@ class OwnBreaker {
   const std::string method_;
 };
 
-std::uint64_t LetThrough(const fusebox::BreakerSnapshot& breaker) {
-  return breaker.lifetime.total() + breaker.ignored + breaker.stale +
-         breaker.in_flight;
-}
-
-std::uint64_t Refused(const fusebox::BreakerSnapshot& breaker) {
-  std::uint64_t sum = 0;
-  for (const std::uint64_t rejected : breaker.rejected) sum += rejected;
-  return sum;
-}
-
 std::string CheckHealth(grpc::health::v1::Health::Stub& stub,
                         const std::string& service) {
   grpc::ClientContext context;
@@ -159,22 +150,20 @@ void PrintSummary(const LoadCounts& counts, absl::Duration elapsed,
   }
   if (counts.failed != 0) PrintLine("last failure: " + counts.last_failure);
   if (breaker.has_value()) {
-    PrintLine(absl::StrFormat("breaker %s: %d let through, %d refused",
-                              fusebox::StateLabel(breaker->state),
-                              LetThrough(*breaker), Refused(*breaker)));
+    PrintLine("breaker " + DescribeBreaker(*breaker));
   }
 }
 
 void Run(const Flags& flags, StopSignals& stop) {
   const steady_clock::time_point start = steady_clock::now();
 
-  fusebox::RegistryOptions options;
-  options.settings = flags.settings;
+  fusebox::RegistryOptions options = flags.settings.registry;
   // Its changes stand between the lines below; the log would repeat them.
-  options.log = [](const std::string&) {};
-  for (const auto& warning : fusebox::SettingsWarnings(flags.settings)) {
-    std::fprintf(stderr, "warning: --fusebox_%s\n", warning.message.c_str());
-  }
+  options.log = [](const std::string& line) {
+    if (absl::StartsWith(line, "fusebox: warning: ")) {
+      std::fprintf(stderr, "%s\n", line.c_str());
+    }
+  };
   fusebox::BreakerRegistry breakers(options);
   const OwnBreaker own_breaker(breakers, flags);
   const auto watch =
@@ -188,9 +177,11 @@ void Run(const Flags& flags, StopSignals& stop) {
             breaker.has_value() ? LetThrough(*breaker) : 0));
       });
 
+  fusebox::ClientOptions client_options;
+  client_options.outcomes = flags.settings.client_outcomes;
   const std::shared_ptr<grpc::Channel> channel = fusebox::CreateGuardedChannel(
       flags.target, grpc::InsecureChannelCredentials(),
-      grpc::ChannelArguments(), &breakers);
+      grpc::ChannelArguments(), &breakers, {}, client_options);
   const auto stub = v1::Greeter::NewStub(channel);
   const auto health = grpc::health::v1::Health::NewStub(channel);
   const std::string health_name = "greeter.v1.Greeter/" + flags.method;

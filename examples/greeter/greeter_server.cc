@@ -10,6 +10,7 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
+#include "examples/greeter/breaker_text.h"
 #include "examples/greeter/command_line.h"
 #include "examples/greeter/greeter_service.h"
 #include "grpc/grpc.h"
@@ -106,10 +107,10 @@ int main(int argc, char** argv) {
     greeter::UsageError("--listen: '" + address + "' is not valid: HOST:PORT");
   }
   const std::optional<int> http_port = HttpPort();
-  const fusebox::Settings settings = fusebox::SettingsFromFlags();
+  const fusebox::EffectiveSettings settings = fusebox::SettingsFromFlags();
   greeter::StopSignals stop;
 
-  fusebox::BreakerRegistry breakers(settings);
+  fusebox::BreakerRegistry breakers(settings.registry);
   greeter::GreeterService greeter;
   greeter::FaultControlService fault_control(greeter);
 
@@ -121,6 +122,7 @@ int main(int argc, char** argv) {
   builder.RegisterService(&greeter);
   builder.RegisterService(&fault_control);
   fusebox::ServerOptions options;
+  options.outcomes = settings.server_outcomes;
   options.unguarded_services = {"greeter.v1.FaultControl"};
   const auto guard =
       fusebox::GuardServer(builder, &breakers, std::move(options));
@@ -163,5 +165,9 @@ int main(int argc, char** argv) {
   stop.Wait();
   guard->health()->Shutdown();  // /readyz says so while calls end
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  for (const fusebox::BreakerSnapshot& breaker : breakers.Snapshots()) {
+    std::printf("%s %s\n", breaker.method.c_str(),
+                greeter::DescribeBreaker(breaker).c_str());
+  }
   return 0;
 }

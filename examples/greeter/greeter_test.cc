@@ -19,9 +19,9 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
-#include "interceptor/flags/settings_flags.h"
 #include "interceptor/http/http_server.h"
 #include "interceptor/http/testing/raw_client.h"
+#include "interceptor/settings/settings_fields.h"
 
 namespace greeter {
 namespace {

@@ -14,6 +14,7 @@
 #include <tuple>
 #include <utility>
 
+#include "interceptor/breaker/method_pattern.h"
 #include "interceptor/breaker/mutex.h"
 #include "interceptor/breaker/transition_queue.h"
 
@@ -39,6 +40,15 @@ RegistryOptions Validated(RegistryOptions options) {
   };
   for (const SettingsIssue& issue : ValidateSettings(options.settings)) {
     add(issue.message);
+  }
+  for (const auto& [pattern, settings] : options.method_settings) {
+    if (!IsMethodPattern(pattern)) {
+      add("method_settings: '" + pattern +
+          "' is not valid: /pkg.Service/Method or /pkg.Service/*");
+    }
+    for (const SettingsIssue& issue : ValidateSettings(settings)) {
+      add(pattern + ": " + issue.message);
+    }
   }
   if (options.max_breakers < 1) {
     add("max_breakers: " + std::to_string(options.max_breakers) +
@@ -74,6 +84,39 @@ std::size_t HashOf(Role role, std::string_view target,
   const std::hash<std::string_view> hash;
   return hash(method) + 31 * hash(target) + static_cast<std::size_t>(role);
 }
+
+// The settings of breakers, found by method; equal ones are one object.
+class Policies {
+ public:
+  // `options` must be valid.
+  explicit Policies(const RegistryOptions& options)
+      : others_(std::make_shared<const Policy>(options.settings)) {
+    std::vector<std::shared_ptr<const Policy>> distinct = {others_};
+    for (const auto& [pattern, settings] : options.method_settings) {
+      const auto same = std::find_if(distinct.begin(), distinct.end(),
+                                     [&s = settings](const auto& policy) {
+                                       return policy->settings == s;
+                                     });
+      by_pattern_[pattern] =
+          same != distinct.end()
+              ? *same
+              : distinct.emplace_back(std::make_shared<const Policy>(settings));
+    }
+  }
+
+  const std::shared_ptr<const Policy>& For(std::string_view method) const {
+    if (by_pattern_.empty()) return others_;
+    auto found = by_pattern_.find(method);
+    if (found == by_pattern_.end()) {
+      found = by_pattern_.find(std::string(ServicePart(method)) + "*");
+    }
+    return found == by_pattern_.end() ? others_ : found->second;
+  }
+
+ private:
+  const std::shared_ptr<const Policy> others_;
+  std::map<std::string, std::shared_ptr<const Policy>, std::less<>> by_pattern_;
+};
 
 // What readers see while an override stands.
 State Shown(fusebox::State state, Override override_state) {
@@ -174,7 +217,7 @@ class BreakerRegistry::State {
 
   explicit State(RegistryOptions options)
       : options_(Validated(std::move(options))),
-        policy_(std::make_shared<const Policy>(options_.settings)),
+        policies_(options_),
         queue_(options_.queue_capacity),
         chain_mask_([this] {
           std::size_t chains = 1;
@@ -194,6 +237,11 @@ class BreakerRegistry::State {
     }
     for (const SettingsIssue& warning : SettingsWarnings(options_.settings)) {
       options_.log("fusebox: warning: " + warning.message);
+    }
+    for (const auto& [pattern, settings] : options_.method_settings) {
+      for (const SettingsIssue& warning : SettingsWarnings(settings)) {
+        options_.log("fusebox: warning: " + pattern + ": " + warning.message);
+      }
     }
     if (options_.start_dispatcher) {
       dispatcher_ = std::thread([this] { RunDispatcher(); });
@@ -311,11 +359,22 @@ class BreakerRegistry::State {
 
   // ---- watchers
 
-  std::uint64_t AddWatcher(Watcher watcher) FUSEBOX_EXCLUDES(watchers_mu_) {
-    MutexLock lock(watchers_mu_);
-    watchers_[++last_watcher_] =
-        std::make_shared<const Watcher>(std::move(watcher));
-    return last_watcher_;
+  // Called with each transition or, if `of_rounds`, with null after each round.
+  struct Called {
+    bool of_rounds;
+    std::function<void(const Transition*)> call;
+  };
+
+  std::uint64_t AddWatcher(Called watcher) FUSEBOX_EXCLUDES(watchers_mu_) {
+    const bool of_rounds = watcher.of_rounds;
+    std::uint64_t id;
+    {
+      MutexLock lock(watchers_mu_);
+      id = ++last_watcher_;
+      watchers_[id] = std::make_shared<const Called>(std::move(watcher));
+    }
+    if (of_rounds) sem_post(&wake_);
+    return id;
   }
 
   void RemoveWatcher(std::uint64_t id) FUSEBOX_EXCLUDES(watchers_mu_) {
@@ -344,6 +403,7 @@ class BreakerRegistry::State {
       if (AnnounceDue(now)) progress = true;
       if (!progress) break;
     }
+    CallWatchers(nullptr);
     SweepIfDue(options_.now());
   }
 
@@ -356,7 +416,8 @@ class BreakerRegistry::State {
                                   std::string_view method)
       FUSEBOX_REQUIRES(mu_) {
     return std::make_unique<Entry>(*this, ++last_id_, role, target, method,
-                                   options_, policy_, options_.now());
+                                   options_, policies_.For(method),
+                                   options_.now());
   }
 
  public:
@@ -505,19 +566,23 @@ class BreakerRegistry::State {
     transition.role = entry.role;
     transition.target = entry.target;
     transition.method = entry.method;
-    options_.log(FormatTransition(transition));
-    CallWatchers(transition);
+    const bool shadow = entry.breaker.settings().mode == Mode::kShadow;
+    options_.log(FormatTransition(transition) + (shadow ? " (shadow)" : ""));
+    CallWatchers(&transition);
   }
 
-  void CallWatchers(const Transition& transition)
+  // Those of transitions; null: those of rounds.
+  void CallWatchers(const Transition* transition)
       FUSEBOX_EXCLUDES(watchers_mu_) {
     std::vector<std::uint64_t> ids;
     {
       MutexLock lock(watchers_mu_);
-      for (const auto& [id, watcher] : watchers_) ids.push_back(id);
+      for (const auto& [id, watcher] : watchers_) {
+        if (watcher->of_rounds == (transition == nullptr)) ids.push_back(id);
+      }
     }
     for (std::uint64_t id : ids) {
-      std::shared_ptr<const Watcher> watcher;
+      std::shared_ptr<const Called> watcher;
       {
         MutexLock lock(watchers_mu_);
         const auto found = watchers_.find(id);
@@ -526,7 +591,7 @@ class BreakerRegistry::State {
         calling_ = id;
         caller_ = std::this_thread::get_id();
       }
-      (*watcher)(transition);
+      watcher->call(transition);
       {
         MutexLock lock(watchers_mu_);
         calling_ = 0;
@@ -639,7 +704,7 @@ class BreakerRegistry::State {
   }
 
   const RegistryOptions options_;
-  const std::shared_ptr<const Policy> policy_;
+  const Policies policies_;
   TransitionQueue queue_;
   sem_t wake_;
 
@@ -661,7 +726,7 @@ class BreakerRegistry::State {
   std::atomic<std::uint64_t> sequence_{0};
 
   Mutex watchers_mu_;
-  std::map<std::uint64_t, std::shared_ptr<const Watcher>> watchers_
+  std::map<std::uint64_t, std::shared_ptr<const Called>> watchers_
       FUSEBOX_GUARDED_BY(watchers_mu_);
   std::uint64_t last_watcher_ FUSEBOX_GUARDED_BY(watchers_mu_) = 0;
   std::uint64_t calling_ FUSEBOX_GUARDED_BY(watchers_mu_) = 0;
@@ -718,7 +783,20 @@ CircuitBreaker& BreakerRegistry::Pin(Role role, std::string_view target,
 }
 
 BreakerRegistry::Watch BreakerRegistry::WatchTransitions(Watcher watcher) {
-  return Watch(state_.get(), state_->AddWatcher(std::move(watcher)));
+  return Watch(state_.get(),
+               state_->AddWatcher(
+                   {/*of_rounds=*/false, [watcher = std::move(watcher)](
+                                             const Transition* transition) {
+                      watcher(*transition);
+                    }}));
+}
+
+BreakerRegistry::Watch BreakerRegistry::WatchRounds(
+    std::function<void()> look) {
+  return Watch(state_.get(),
+               state_->AddWatcher(
+                   {/*of_rounds=*/true,
+                    [look = std::move(look)](const Transition*) { look(); }}));
 }
 
 void BreakerRegistry::Watch::Stop() {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,8 +26,15 @@ namespace fusebox {
 class BreakerScope;
 
 struct RegistryOptions {
-  // Of every breaker. Must be valid.
+  // Of every breaker without others in `method_settings`. Must be valid.
   Settings settings;
+
+  // Settings of some methods, whatever their role and target, by pattern
+  // (method_pattern.h): "/pkg.Service/Method", or "/pkg.Service/*" for the
+  // methods of a service that have none of their own. Each must be valid and
+  // stands alone: nothing is taken over from `settings`. Looked at only when a
+  // breaker is made; breakers with equal settings share them.
+  std::map<std::string, Settings> method_settings;
 
   // Breakers held at most; further methods share one overflow breaker for each
   // role (target "", method "other"). At least 1.
@@ -51,7 +59,8 @@ struct RegistryOptions {
   // clock of their own.
   bool start_dispatcher = true;
 
-  // Gets one line for each transition and warning; empty: standard error.
+  // Gets one line for each transition (in mode shadow it says so) and warning;
+  // empty: standard error.
   // Called on the dispatcher thread. Must not block for long.
   std::function<void(const std::string& line)> log;
 };
@@ -105,6 +114,11 @@ class BreakerRegistry {
   // Calls `watcher` for every transition from now on, on the dispatcher
   // thread. It may call the registry and its breakers, and end its own watch.
   Watch WatchTransitions(Watcher watcher);
+
+  // Calls `look` on the dispatcher thread whenever that has delivered what was
+  // due, at least every 500 ms; the first time soon. It may do what a watcher
+  // of transitions may. For those who follow counters beside transitions.
+  Watch WatchRounds(std::function<void()> look);
 
   // As of now. Order: by role, target, method; overflow breakers last, if used.
   std::vector<BreakerSnapshot> Snapshots();

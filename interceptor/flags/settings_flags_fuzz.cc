@@ -26,7 +26,8 @@ bool Give(std::string_view field, std::string_view text) {
   name += field;
   absl::CommandLineFlag* const flag = absl::FindCommandLineFlag(name);
   std::string error;
-  return flag != nullptr &&
+  // No files from here.
+  return field != "settings" && flag != nullptr &&
          flag->ParseFrom(absl::string_view(text.data(), text.size()), &error);
 }
 
@@ -39,7 +40,9 @@ absl::StatusOr<Settings> ReadFlags(std::string_view lines) {
     if (equals == std::string_view::npos) continue;
     Give(line.substr(0, equals), line.substr(equals + 1));
   }
-  return ReadSettingsFlags();
+  const absl::StatusOr<EffectiveSettings> effective = ReadSettingsFlags();
+  if (!effective.ok()) return effective.status();
+  return effective->registry.settings;
 }
 
 std::string Text(Duration duration) { return FormatDuration(duration); }

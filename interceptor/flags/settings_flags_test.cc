@@ -1,6 +1,8 @@
 #include "interceptor/flags/settings_flags.h"
 
 #include <chrono>
+#include <fstream>
+#include <map>
 #include <string>
 
 #include "absl/flags/commandlineflag.h"
@@ -29,15 +31,15 @@ class SettingsFlagsTest : public ::testing::Test {
 
   // The settings when nothing is wrong.
   static Settings Read() {
-    const absl::StatusOr<Settings> settings = ReadSettingsFlags();
-    EXPECT_TRUE(settings.ok()) << settings.status();
-    return settings.value_or(Settings());
+    const absl::StatusOr<EffectiveSettings> effective = ReadSettingsFlags();
+    EXPECT_TRUE(effective.ok()) << effective.status();
+    return effective.value_or(EffectiveSettings()).registry.settings;
   }
   // What is wrong.
   static std::string Errors() {
-    const absl::StatusOr<Settings> settings = ReadSettingsFlags();
-    EXPECT_EQ(settings.status().code(), absl::StatusCode::kInvalidArgument);
-    const absl::string_view message = settings.status().message();
+    const absl::StatusOr<EffectiveSettings> effective = ReadSettingsFlags();
+    EXPECT_EQ(effective.status().code(), absl::StatusCode::kInvalidArgument);
+    const absl::string_view message = effective.status().message();
     return {message.begin(), message.end()};
   }
 
@@ -229,6 +231,95 @@ TEST_F(SettingsFlagsTest, DefaultsReadBackAreTheDefaults) {
     Give("fusebox_" + field.name, field.default_value);
   }
   EXPECT_EQ(Read(), Settings());
+}
+
+// A settings file with `text`, and the flag that names it.
+class SettingsFileFlagTest : public SettingsFlagsTest {
+ protected:
+  std::string WriteFile(const std::string& text) {
+    std::string path = ::testing::TempDir() + "settings.textproto";
+    std::ofstream file(path);
+    file << text;
+    EXPECT_TRUE(file.flush());
+    Give("fusebox_settings", path);
+    return path;
+  }
+};
+
+TEST_F(SettingsFileFlagTest, DefaultsPresetFileAndFlagsInThisOrder) {
+  const std::string path = WriteFile(
+      "preset: DOCTOR\n"
+      "defaults { buckets: 30 min_requests: 30 jitter: 0.3 }\n"
+      "methods {\n"
+      "  name: \"pkg.S/M\"\n"
+      "  settings { min_requests: 40 jitter: 0.4 }\n"
+      "}\n");
+  Give("fusebox_jitter", "0.1");  // the default, but given
+  const absl::StatusOr<EffectiveSettings> effective = ReadSettingsFlags();
+  ASSERT_TRUE(effective.ok()) << effective.status();
+
+  Settings others = DoctorSettings();
+  others.buckets = 30;
+  others.min_requests = 30;
+  others.jitter = 0.1;
+  EXPECT_EQ(effective->registry.settings, others);
+  Settings method = others;
+  method.min_requests = 40;
+  EXPECT_EQ(effective->registry.method_settings,
+            (std::map<std::string, Settings>{{"/pkg.S/M", method}}));
+
+  const auto source = [&](const char* name, const char* field) {
+    return FormatSource(effective->SourceOf(name, field));
+  };
+  EXPECT_EQ(source("/pkg.S/M", "mode"), "preset doctor");
+  EXPECT_EQ(source("/pkg.S/M", "buckets"), path + ":2:12");
+  EXPECT_EQ(source("/pkg.S/M", "min_requests"), path + ":5:14");
+  EXPECT_EQ(source("/pkg.S/N", "min_requests"), path + ":2:24");
+  EXPECT_EQ(source("/pkg.S/M", "jitter"), "--fusebox_jitter");
+  EXPECT_EQ(source("/pkg.S/N", "jitter"), "--fusebox_jitter");
+}
+
+TEST_F(SettingsFileFlagTest, TheFlagPresetReplacesThatOfTheFileOnly) {
+  WriteFile("preset: DOCTOR defaults { buckets: 30 }");
+  Give("fusebox_preset", "default");
+  Settings expected;
+  expected.buckets = 30;
+  EXPECT_EQ(Read(), expected);
+}
+
+TEST_F(SettingsFileFlagTest, AnEmptyFileSaysNothing) {
+  WriteFile("");
+  EXPECT_EQ(Read(), Settings());
+}
+
+TEST_F(SettingsFileFlagTest, AFileThatCannotBeReadIsAnError) {
+  Give("fusebox_settings", "/nonexistent/x");
+  EXPECT_EQ(Errors(),
+            "--fusebox_settings: /nonexistent/x: No such file or directory");
+  Give("fusebox_settings", ::testing::TempDir());
+  EXPECT_THAT(Errors(), HasSubstr(": Is a directory"));
+}
+
+TEST_F(SettingsFileFlagTest, ErrorsNameTheFlagOrThePlaceInTheFile) {
+  const std::string path = WriteFile("defaults { max_recovery: \"15s\" }");
+  Give("fusebox_min_recovery", "20s");
+  Give("fusebox_buckets", "0");
+  EXPECT_EQ(Errors(),
+            "--fusebox_buckets: 0 is out of range [1, 1000]\n" + path +
+                ":1:12: max_recovery: 15s is out of range (20s "
+                "(min_recovery), ...); min_recovery is from "
+                "--fusebox_min_recovery\n"
+                "--fusebox_max_open_duration: 5s is out of range [20s "
+                "(min_recovery), ...)");
+}
+
+using SettingsFileFlagDeathTest = SettingsFileFlagTest;
+
+TEST_F(SettingsFileFlagDeathTest, BadFilesEndTheProgramWithStatus2) {
+  WriteFile("defaults {\n  buckets: 0\n}");
+  EXPECT_EXIT(SettingsFromFlags(), ::testing::ExitedWithCode(2),
+              "settings.textproto:2:3: buckets: 0 is out of range "
+              "\\[1, 1000\\]\n$");
 }
 
 using SettingsFlagsDeathTest = SettingsFlagsTest;

@@ -1,16 +1,22 @@
-// The settings table of README.md says what the code does.
+// The settings section of README.md says what the code does.
 
+#include <chrono>
 #include <fstream>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
-#include "interceptor/flags/settings_flags.h"
+#include "interceptor/settings/effective_settings.h"
+#include "interceptor/settings/settings_fields.h"
+#include "interceptor/settings/settings_file.h"
 
 namespace fusebox {
 namespace {
@@ -43,6 +49,42 @@ TEST(SettingsReadmeTest, TheTableHasEveryFieldWithItsDefault) {
     expected.push_back(absl::StrCat(field.name, " | ", field.default_value));
   }
   EXPECT_EQ(SettingsTable(), expected);
+}
+
+TEST(SettingsReadmeTest, TheFileIsAcceptedAndDoesWhatTheTextSays) {
+  std::ifstream readme("README.md");
+  EXPECT_TRUE(readme);
+  std::string text;
+  bool inside = false;
+  for (std::string line; std::getline(readme, line);) {
+    if (line == "```") inside = false;
+    if (inside) absl::StrAppend(&text, line, "\n");
+    if (line == "```textproto") inside = true;
+  }
+  const absl::StatusOr<SettingsFile> file = ParseSettingsFile(text, "README");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const absl::StatusOr<EffectiveSettings> effective = PutTogether(*file, {});
+  ASSERT_TRUE(effective.ok()) << effective.status();
+
+  Settings others;
+  others.mode = Mode::kShadow;
+  others.slow_call_duration = std::chrono::milliseconds(250);
+  Settings service = others;
+  service.mode = Mode::kEnforce;
+  service.failure_threshold = 0.3;
+  Settings lookup = service;
+  lookup.slow_call_duration = std::nullopt;
+  EXPECT_EQ(effective->registry.settings, others);
+  EXPECT_EQ(
+      effective->registry.method_settings,
+      (std::map<std::string, Settings>{{"/orders.v1.Orders/*", service},
+                                       {"/orders.v1.Orders/Lookup", lookup}}));
+  EXPECT_EQ(effective->server_outcomes.For("/orders.v1.Orders/Lookup").Of(5),
+            Outcome::kSystemError);
+  EXPECT_EQ(effective->client_outcomes.For("/orders.v1.Orders/Lookup").Of(8),
+            Outcome::kIgnored);
+  EXPECT_EQ(effective->client_outcomes.For("/orders.v1.Orders/Get").Of(5),
+            Outcome::kUserError);
 }
 
 }  // namespace
