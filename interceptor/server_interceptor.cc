@@ -96,6 +96,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   void Intercept(InterceptorBatchMethods* batch) override {
     using Hook = grpc::experimental::InterceptionHookPoints;
     AcquireFromGrpc(this);
+    // The same one comes before and after an operation, on two threads.
+    AcquireFromGrpc(batch);
     if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
       const bool admitted = Arrive(*batch);
       ReleaseToGrpc(this);
@@ -114,6 +116,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_CLOSE)) {
       Disconnect();
     }
+    ReleaseToGrpc(batch);
     batch->Proceed();
   }
 
