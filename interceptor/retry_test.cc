@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <ostream>
 #include <string>
 #include <thread>
@@ -40,7 +39,6 @@ using testing::EchoRequest;
 using testing::EchoResult;
 using testing::Eventually;
 using testing::GuardedEcho;
-using testing::kAllCallKinds;
 using testing::MethodOf;
 using testing::StandingClockOptions;
 using WallClock = std::chrono::system_clock;
