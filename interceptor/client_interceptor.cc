@@ -13,7 +13,6 @@
 #include <cstring>
 #include <ctime>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "interceptor/breaker/circuit_breaker.h"
@@ -99,17 +98,16 @@ class GuardedCall final : public grpc::experimental::Interceptor {
     AcquireFromGrpc(this);
     // No status came: the call was dropped before its end. That says nothing,
     // unless the caller had waited for long and then given up.
-    const TimePoint cancelled_at = cancelled_at_.load();
-    if (cancelled_at == kNever) return;
+    if (!cancelled_) return;
     CallEnd end;
     end.code = grpc::StatusCode::CANCELLED;
-    End(end, cancelled_at);
+    End(end);
   }
 
   void Intercept(Methods* methods) override {
     AcquireFromGrpc(&decision_);
     if (methods->QueryInterceptionHookPoint(Hook::PRE_SEND_CANCEL)) {
-      cancelled_at_.store(guard_.latency_now());
+      Cancelled();
     }
     // Streams of the completion queue report this hook twice.
     if (methods->QueryInterceptionHookPoint(Hook::PRE_SEND_INITIAL_METADATA) &&
@@ -207,6 +205,7 @@ class GuardedCall final : public grpc::experimental::Interceptor {
       if (settings.slow_call_duration.has_value() &&
           info_.type() == ClientRpcInfo::Type::UNARY) {
         start_ = guard_.latency_now();
+        if (cancelled_) cancelled_at_ = start_;
       }
     }
     decision_.store(Decision::kAdmitted);
@@ -254,20 +253,27 @@ class GuardedCall final : public grpc::experimental::Interceptor {
       CallEnd end;
       end.code = status.error_code();
       end.rejected_downstream = IsRejection(status);
-      End(end, std::nullopt);
+      End(end);
     }
   }
 
-  // The first end counts. `ended_at`, of the clock for latencies: now, if
-  // unset.
-  void End(CallEnd end, std::optional<TimePoint> ended_at)
-      FUSEBOX_EXCLUDES(mu_) {
+  void Cancelled() FUSEBOX_EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    if (cancelled_) return;
+    cancelled_ = true;
+    if (start_ != kNever) cancelled_at_ = guard_.latency_now();
+  }
+
+  // The first end counts. A cancellation is as old as it was when the caller
+  // gave up: it may look for the status, or drop the call, much later.
+  void End(CallEnd end) FUSEBOX_EXCLUDES(mu_) {
     MutexLock lock(mu_);
     if (!permit_) return;
     end.time_budget = time_budget_;
     if (start_ != kNever) {
-      end.latency =
-          (ended_at.has_value() ? *ended_at : guard_.latency_now()) - start_;
+      const bool gave_up =
+          cancelled_at_ != kNever && end.code == grpc::StatusCode::CANCELLED;
+      end.latency = (gave_up ? cancelled_at_ : guard_.latency_now()) - start_;
     }
     permit_.Finish(OutcomeOf(end, outcomes_, breaker_->settings()),
                    guard_.registry.Now(), end.latency);
@@ -282,7 +288,6 @@ class GuardedCall final : public grpc::experimental::Interceptor {
 
   std::atomic<Decision> decision_{Decision::kNone};
   std::atomic<bool> message_received_{false};
-  std::atomic<TimePoint> cancelled_at_{kNever};
 
   // Of a refused call.
   Rejection rejection_;  // written before decision_
@@ -292,7 +297,10 @@ class GuardedCall final : public grpc::experimental::Interceptor {
   Mutex mu_;
   Permit permit_ FUSEBOX_GUARDED_BY(mu_);
   Duration time_budget_ FUSEBOX_GUARDED_BY(mu_) = Duration::max();
-  TimePoint start_ FUSEBOX_GUARDED_BY(mu_) = kNever;  // if latency matters
+  bool cancelled_ FUSEBOX_GUARDED_BY(mu_) = false;
+  // If latency matters:
+  TimePoint start_ FUSEBOX_GUARDED_BY(mu_) = kNever;
+  TimePoint cancelled_at_ FUSEBOX_GUARDED_BY(mu_) = kNever;
 };
 
 class GuardFactory final : public Factory {

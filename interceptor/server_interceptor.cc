@@ -96,6 +96,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   void Intercept(InterceptorBatchMethods* batch) override {
     using Hook = grpc::experimental::InterceptionHookPoints;
     AcquireFromGrpc(this);
+    // The same one comes before and after an operation, on two threads.
+    AcquireFromGrpc(batch);
     if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
       const bool admitted = Arrive(*batch);
       ReleaseToGrpc(this);
@@ -114,6 +116,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_CLOSE)) {
       Disconnect();
     }
+    ReleaseToGrpc(batch);
     batch->Proceed();
   }
 
@@ -158,6 +161,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
       Admission admission = breaker.Admit(registry.Now());
       if (!admission.admitted()) {
         rejection_ = *admission.rejection;
+        deadline_ = info_.server_context()->deadline();
         phase_.store(kRefused, std::memory_order_release);
         return false;
       }
@@ -199,7 +203,9 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     } else if (IsLive(phase)) {
       const grpc::Status status = batch.GetSendStatus();
       if (HandlerWasEntered(status)) {
-        End(CodeOf(status), !status.ok() && IsRejection(status));
+        const bool rejected_downstream = !status.ok() && IsRejection(status);
+        if (rejected_downstream) PassPushbackOn(batch, status);
+        End(CodeOf(status), rejected_downstream);
       } else {
         Finish(Outcome::kIgnored, Duration::zero());
       }
@@ -211,8 +217,28 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
         SpreadRetry(rejection_.retry_after, ThreadRandom().Admission());
     batch.ModifySendStatus(
         RejectionStatus(rejection_, info_.method(), retry_after));
+    SendPushback(batch, retry_after);
+  }
+
+  // A handler passes on what it was told as a client, but not the trailers, if
+  // there were any: without them the retries of its caller, and of the caller's
+  // caller, would multiply.
+  void PassPushbackOn(InterceptorBatchMethods& batch,
+                      const grpc::Status& rejection) {
+    const auto details = DecodeRejection(rejection.error_details());
+    if (details.has_value() && details->retry_after > Duration::zero() &&
+        batch.GetSendTrailingMetadata()->count(kRetryPushbackKey) == 0) {
+      SendPushback(batch, details->retry_after);
+    }
+  }
+
+  // A client that has to wait beyond its deadline does so, and what it then
+  // reports to its own breaker is a timeout. So it is told not to retry.
+  void SendPushback(InterceptorBatchMethods& batch, Duration retry_after) {
+    const Duration wait =
+        retry_after < TimeLeft() ? retry_after : Duration::max();
     batch.GetSendTrailingMetadata()->emplace(kRetryPushbackKey,
-                                             RetryPushback(retry_after));
+                                             RetryPushback(wait));
   }
 
   // The call is over for the client. Before a status was sent, that is so only

@@ -34,8 +34,14 @@ bool Eventually(const std::function<bool()>& condition) {
   return false;
 }
 
+RegistryOptions GuardedEcho::RegistryOptionsOf(const Options& options) {
+  RegistryOptions registry = StandingClockOptions(options.settings);
+  registry.now = options.now;
+  return registry;
+}
+
 GuardedEcho::GuardedEcho(Api api, Options options)
-    : api_(api), registry_(StandingClockOptions(options.settings)) {
+    : api_(api), registry_(RegistryOptionsOf(options)) {
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),

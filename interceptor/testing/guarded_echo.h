@@ -37,6 +37,7 @@ class GuardedEcho {
  public:
   struct Options {
     Settings settings;
+    NowFunction now = &StandingNow;
     ServerOptions server;
     // The last word on the builder.
     std::function<void(grpc::ServerBuilder&)> configure;
@@ -60,6 +61,8 @@ class GuardedEcho {
   void Release(CallKind kind);
 
  private:
+  static RegistryOptions RegistryOptionsOf(const Options& options);
+
   const Api api_;
   BreakerRegistry registry_;
   SyncEcho sync_;
