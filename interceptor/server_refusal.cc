@@ -85,10 +85,12 @@ struct ExposeServices : grpc::ServerBuilder {
 // The call that is being refused on this thread, between HandlerRefusal and the
 // wrapped handler. Compared, never followed.
 thread_local const grpc::ServerContextBase* refused_call = nullptr;
+thread_local RefusalMark* refused_mark = nullptr;
 
 bool TakeRefusal(const grpc::ServerContextBase& call) {
   if (refused_call != &call) return false;
   refused_call = nullptr;
+  refused_mark->Heed();
   return true;
 }
 
@@ -270,8 +272,10 @@ std::vector<RegisteredMethod> MakeRefusable(
   return registered;
 }
 
-HandlerRefusal::HandlerRefusal(const grpc::ServerContextBase& context) {
+HandlerRefusal::HandlerRefusal(const grpc::ServerContextBase& context,
+                               RefusalMark* mark) {
   refused_call = &context;
+  refused_mark = mark;
 }
 
 // Taken by now, unless gRPC answered without the handler for want of a thread.

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "interceptor/refusal_mark.h"
+
 namespace fusebox {
 
 // Whether calls of a method can be refused, or why not.
@@ -30,6 +32,9 @@ enum class Coverage : unsigned char {
   // a synchronous one whose request is not a protobuf message that this
   // program knows, or one that gRPC did not make.
   kForeignHandler = 4,
+  // Served from a completion queue or by a generic service that asks Refused(),
+  // as ServerOptions says. MakeRefusable() cannot know.
+  kAsks = 5,
 };
 
 // A method as a server has it.
@@ -56,7 +61,7 @@ std::vector<RegisteredMethod> MakeRefusable(
 
 // While it lives, the handler of the call with that context does not run on
 // this thread: the call ends with some error instead, which the interceptor
-// replaces at PRE_SEND_STATUS. For guarded methods only.
+// replaces at PRE_SEND_STATUS; and `mark` is heeded. For wrapped methods only.
 //
 // To be around Proceed() with POST_RECV_INITIAL_METADATA, in the interceptor
 // that is first in the server's list. On the way in that one runs last, and
@@ -64,7 +69,7 @@ std::vector<RegisteredMethod> MakeRefusable(
 // the call, and admitted calls pay for one look at a thread-local.
 class HandlerRefusal {
  public:
-  explicit HandlerRefusal(const grpc::ServerContextBase& context);
+  HandlerRefusal(const grpc::ServerContextBase& context, RefusalMark* mark);
   ~HandlerRefusal();
   HandlerRefusal(const HandlerRefusal&) = delete;
   HandlerRefusal& operator=(const HandlerRefusal&) = delete;
