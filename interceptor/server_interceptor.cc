@@ -3,6 +3,7 @@
 #include <grpc/support/log.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
+#include <grpcpp/impl/server_initializer.h>
 #include <grpcpp/server_context.h>
 
 #include <algorithm>
@@ -54,6 +55,9 @@ const char* WhyNotGuarded(Coverage coverage) {
       return "it is served by a generic service; let that ask "
              "fusebox::Refused(), and name it in "
              "ServerOptions::generic_methods";
+    case Coverage::kObserved:
+      return "its handler cannot be wrapped, so its calls are only counted; "
+             "let fusebox::GatedServerCredentials() refuse them";
     case Coverage::kForeignHandler:
       return "its handler may not free the requests of refused calls";
   }
@@ -69,7 +73,7 @@ struct ServerGuard::Method {
 
   CircuitBreaker& breaker;
   const StatusOutcomes& outcomes;
-  const Coverage coverage;  // kGuarded or kAsks
+  Coverage coverage;  // kGuarded, kAsks or kObserved
   // Whether the application has ever answered with something else than an empty
   // UNIMPLEMENTED. See Call::HandlerThrew().
   std::atomic<bool> implemented{false};
@@ -165,6 +169,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     if (!permit_) {
       Admission admission = breaker.Admit(registry.Now());
       if (!admission.admitted()) {
+        // Nothing can refuse it here.
+        if (method_.coverage == Coverage::kObserved) return true;
         rejection_ = *admission.rejection;
         if (method_.coverage == Coverage::kAsks) {
           mark_.Put(*batch.GetRecvInitialMetadata());
@@ -392,14 +398,18 @@ class ServerGuard::Plugin final : public grpc::ServerBuilderPlugin {
 
   std::string name() override { return "fusebox"; }
   void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
+    builder_ = builder;
     guard_->Install(*builder);
   }
-  void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
+  void InitServer(grpc::ServerInitializer* initializer) override {
+    guard_->Check(*builder_, *initializer);
+  }
   void Finish(grpc::ServerInitializer* /*initializer*/) override {}
   void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
 
  private:
   const std::shared_ptr<ServerGuard> guard_;
+  grpc::ServerBuilder* builder_ = nullptr;  // while it builds
 };
 
 class ServerGuard::Installer final : public grpc::ServerBuilderOption {
@@ -449,35 +459,83 @@ bool ServerGuard::AsksRefused(std::string_view async_method) const {
                      });
 }
 
-void ServerGuard::Install(grpc::ServerBuilder& builder) {
-  std::vector<std::string> guarded_names;
-  const auto guard = [&](const std::string& name, Coverage coverage) {
-    guarded_names.push_back(name);
-    return std::make_unique<Method>(registry_.Pin(Role::kServer, "", name),
-                                    outcomes_.For(name), coverage);
-  };
+std::unique_ptr<ServerGuard::Method> ServerGuard::MakeMethod(
+    const std::string& name, Coverage coverage) {
+  return std::make_unique<Method>(registry_.Pin(Role::kServer, "", name),
+                                  outcomes_.For(name), coverage);
+}
 
-  std::unordered_set<std::string> registered;
+void ServerGuard::Install(grpc::ServerBuilder& builder) {
   for (const RegisteredMethod& method : MakeRefusable(
            builder, [this](std::string_view name) { return IsExempt(name); })) {
     ServedMethod& served = methods_.emplace_back();
     served.coverage = method.coverage;
     if (method.name == nullptr) continue;
     served.name = method.name;
-    registered.insert(served.name);
     if (served.coverage == Coverage::kAsync && AsksRefused(served.name)) {
       served.coverage = Coverage::kAsks;
     }
     if (served.coverage == Coverage::kGuarded ||
         served.coverage == Coverage::kAsks) {
-      guarded_.emplace(method.name, guard(served.name, served.coverage));
+      guarded_.emplace(method.name, MakeMethod(served.name, served.coverage));
     }
   }
+}
 
+void ServerGuard::Check(grpc::ServerBuilder& builder,
+                        grpc::ServerInitializer& server) {
+  for (const auto& [name, method] : guarded_) {
+    if (method->coverage != Coverage::kGuarded || IsRefusable(builder, name)) {
+      continue;
+    }
+    method->coverage = Coverage::kObserved;
+    for (ServedMethod& served : methods_) {
+      if (served.name == name) served.coverage = Coverage::kObserved;
+    }
+  }
+  if (!HandlersCanBeWrapped()) {
+    // Nor can they be listed, but by description.
+    for (const std::string& service : *server.GetServiceList()) {
+      for (const std::string& name : MethodsOfService(service)) {
+        if (IsExempt(name)) continue;
+        const Coverage coverage =
+            AsksRefused(name) ? Coverage::kAsks : Coverage::kObserved;
+        methods_.push_back({name, coverage});
+        by_name_.emplace(name, MakeMethod(name, coverage));
+      }
+    }
+  }
+  AddGenericMethods();
+
+  std::vector<std::string> names;
+  for (const ServedMethod& method : methods_) {
+    switch (method.coverage) {
+      case Coverage::kGuarded:
+      case Coverage::kAsks:
+      case Coverage::kObserved:
+        names.push_back(method.name);
+        break;
+      case Coverage::kExempt:
+      case Coverage::kAsync:
+      case Coverage::kGeneric:
+      case Coverage::kForeignHandler:
+        break;
+    }
+    if (const char* why = WhyNotGuarded(method.coverage)) {
+      gpr_log(GPR_ERROR, "fusebox: %s is not guarded: %s",
+              method.name.empty() ? "a method" : method.name.c_str(), why);
+    }
+  }
+  if (health_ != nullptr) health_->WatchBreakers(&registry_, names);
+}
+
+void ServerGuard::AddGenericMethods() {
+  std::unordered_set<std::string> taken;
+  for (const ServedMethod& method : methods_) taken.insert(method.name);
   for (const std::string& generic : generic_methods_) {
     const std::string name = "/" + generic;
     // Calls of a registered method do not get to a generic service.
-    if (IsExempt(name) || !registered.insert(name).second) {
+    if (IsExempt(name) || !taken.insert(name).second) {
       gpr_log(GPR_ERROR,
               "fusebox: %s is no method of a generic service that can be "
               "guarded",
@@ -485,36 +543,28 @@ void ServerGuard::Install(grpc::ServerBuilder& builder) {
       continue;
     }
     // It may be one of those that gRPC has forgotten the names of.
-    const auto nameless = std::find_if(
-        methods_.begin(), methods_.end(),
-        [](const ServedMethod& method) { return method.name.empty(); });
+    const auto nameless =
+        std::find_if(methods_.begin(), methods_.end(),
+                     [](const ServedMethod& m) { return m.name.empty(); });
     ServedMethod& served =
         nameless == methods_.end() ? methods_.emplace_back() : *nameless;
     served = {name, Coverage::kAsks};
-    generic_.emplace(name, guard(name, Coverage::kAsks));
+    by_name_.emplace(name, MakeMethod(name, Coverage::kAsks));
   }
-
-  for (const ServedMethod& method : methods_) {
-    if (const char* why = WhyNotGuarded(method.coverage)) {
-      gpr_log(GPR_ERROR, "fusebox: %s is not guarded: %s",
-              method.name.empty() ? "a method" : method.name.c_str(), why);
-    }
-  }
-  if (health_ != nullptr) health_->WatchBreakers(&registry_, guarded_names);
 }
 
 ServerGuard::Method* ServerGuard::Find(const char* name) const {
   const auto registered = guarded_.find(name);
   if (registered != guarded_.end()) return registered->second.get();
-  if (generic_.empty()) return nullptr;
-  const auto generic = generic_.find(std::string_view(name));
-  return generic == generic_.end() ? nullptr : generic->second.get();
+  if (by_name_.empty()) return nullptr;
+  const auto named = by_name_.find(std::string_view(name));
+  return named == by_name_.end() ? nullptr : named->second.get();
 }
 
 std::uint64_t ServerGuard::unheeded() const {
   std::uint64_t sum = 0;
   for (const auto& [address, method] : guarded_) sum += method->unheeded.load();
-  for (const auto& [name, method] : generic_) sum += method->unheeded.load();
+  for (const auto& [name, method] : by_name_) sum += method->unheeded.load();
   return sum;
 }
 

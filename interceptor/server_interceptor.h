@@ -23,6 +23,10 @@
 #include "interceptor/server_refusal.h"
 #include "interceptor/status_outcome.h"
 
+namespace grpc {
+class ServerInitializer;
+}  // namespace grpc
+
 namespace fusebox {
 
 struct ServerOptions {
@@ -100,8 +104,13 @@ class ServerGuard {
               std::vector<std::string> async_services,
               std::vector<std::string> generic_methods);
 
-  // Fills the members below; they are not changed afterwards.
+  // Fill the members below, before the server starts; they are not changed
+  // afterwards. The second looks at what has become of the builder's services.
   void Install(grpc::ServerBuilder& builder);
+  void Check(grpc::ServerBuilder& builder, grpc::ServerInitializer& server);
+  void AddGenericMethods();
+  std::unique_ptr<Method> MakeMethod(const std::string& name,
+                                     Coverage coverage);
   bool IsExempt(std::string_view method) const;
   bool AsksRefused(std::string_view async_method) const;
   // The guarded method of a call, or null.
@@ -115,11 +124,12 @@ class ServerGuard {
   const std::vector<std::string> generic_methods_;
   std::shared_ptr<HealthService> health_;
   std::vector<ServedMethod> methods_;
-  // The guarded methods that are registered, by the address of the name: names
-  // that come over the wire have other addresses, and are not found here.
+  // The methods that have a breaker. Those that are registered, by the address
+  // of the name: names that come over the wire have other addresses, and are
+  // not found here.
   std::unordered_map<const char*, std::unique_ptr<Method>> guarded_;
-  // Those of generic services, by name.
-  std::map<std::string, std::unique_ptr<Method>, std::less<>> generic_;
+  // Those whose address is not known, by name: generic ones.
+  std::map<std::string, std::unique_ptr<Method>, std::less<>> by_name_;
 };
 
 // Guards every method of every synchronous and callback service that `builder`

@@ -12,6 +12,7 @@
 #include <grpcpp/server_context.h>
 
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -35,7 +36,18 @@ enum class Coverage : unsigned char {
   // Served from a completion queue or by a generic service that asks Refused(),
   // as ServerOptions says. MakeRefusable() cannot know.
   kAsks = 5,
+  // Its outcomes are counted, but no call is refused: this release of gRPC, or
+  // another plugin of the server's, keeps its handler from being wrapped.
+  kObserved = 6,
 };
+
+// False if the gRPC that this library was built with keeps handlers from being
+// wrapped: then MakeRefusable() finds no methods.
+bool HandlersCanBeWrapped();
+
+// The methods of a service ("pkg.Service") that this program has a description
+// of: "/pkg.Service/Method"... For when MakeRefusable() finds none.
+std::vector<std::string> MethodsOfService(const std::string& service);
 
 // A method as a server has it.
 struct RegisteredMethod {
@@ -58,6 +70,11 @@ struct RegisteredMethod {
 std::vector<RegisteredMethod> MakeRefusable(
     grpc::ServerBuilder& builder,
     const std::function<bool(std::string_view method)>& exempt);
+
+// Whether the handler of a method is still the one that MakeRefusable() made.
+// `method` as it was listed. To be asked when all plugins have had their way
+// with the builder: ServerBuilderPlugin::InitServer().
+bool IsRefusable(grpc::ServerBuilder& builder, const char* method);
 
 // While it lives, the handler of the call with that context does not run on
 // this thread: the call ends with some error instead, which the interceptor
