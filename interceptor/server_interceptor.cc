@@ -68,8 +68,16 @@ const char* WhyNotGuarded(Coverage coverage) {
 
 // A guarded method.
 struct ServerGuard::Method {
-  Method(CircuitBreaker& b, const StatusOutcomes& o, Coverage c)
-      : breaker(b), outcomes(o), coverage(c) {}
+  Method(const std::string& n, CircuitBreaker& b, const StatusOutcomes& o,
+         Coverage c)
+      : name(n),
+        gate_message("circuit breaker of " + n + " is open"),
+        breaker(b),
+        outcomes(o),
+        coverage(c) {}
+
+  const std::string name;
+  const std::string gate_message;
 
   CircuitBreaker& breaker;
   const StatusOutcomes& outcomes;
@@ -461,7 +469,7 @@ bool ServerGuard::AsksRefused(std::string_view async_method) const {
 
 std::unique_ptr<ServerGuard::Method> ServerGuard::MakeMethod(
     const std::string& name, Coverage coverage) {
-  return std::make_unique<Method>(registry_.Pin(Role::kServer, "", name),
+  return std::make_unique<Method>(name, registry_.Pin(Role::kServer, "", name),
                                   outcomes_.For(name), coverage);
 }
 
@@ -506,6 +514,12 @@ void ServerGuard::Check(grpc::ServerBuilder& builder,
     }
   }
   AddGenericMethods();
+  for (const auto& [address, method] : guarded_) {
+    gate_.emplace(method->name, method.get());
+  }
+  for (const auto& [name, method] : by_name_) {
+    gate_.emplace(method->name, method.get());
+  }
 
   std::vector<std::string> names;
   for (const ServedMethod& method : methods_) {
@@ -559,6 +573,18 @@ ServerGuard::Method* ServerGuard::Find(const char* name) const {
   if (by_name_.empty()) return nullptr;
   const auto named = by_name_.find(std::string_view(name));
   return named == by_name_.end() ? nullptr : named->second.get();
+}
+
+const char* ServerGuard::AskGate(std::string_view method) const {
+  const auto found = gate_.find(method);
+  if (found == gate_.end()) return nullptr;
+  CircuitBreaker& breaker = found->second->breaker;
+  if (breaker.settings().mode != Mode::kEnforce ||
+      breaker.View(registry_.Now()).serving()) {
+    return nullptr;
+  }
+  gated_.fetch_add(1, std::memory_order_relaxed);
+  return found->second->gate_message.c_str();
 }
 
 std::uint64_t ServerGuard::unheeded() const {

@@ -6,6 +6,7 @@
 #include <grpcpp/server_builder.h>
 #include <grpcpp/support/server_interceptor.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -85,6 +86,14 @@ class ServerGuard {
   // the handlers; their outcomes are not counted. Grows while the server runs.
   std::uint64_t unheeded() const;
 
+  // Calls that GatedServerCredentials() refused; no breaker counts them.
+  std::uint64_t gated() const { return gated_.load(std::memory_order_relaxed); }
+
+  // Asked by GatedServerCredentials() for each call: the message to refuse a
+  // call of `method` with, which lives as long as the guard, or null to let it
+  // pass. Lock-free; allocates nothing.
+  const char* AskGate(std::string_view method) const;
+
   // The health service of the server, to set names of the application's own and
   // to shut down with. Null if there is none.
   const std::shared_ptr<HealthService>& health() const { return health_; }
@@ -130,6 +139,9 @@ class ServerGuard {
   std::unordered_map<const char*, std::unique_ptr<Method>> guarded_;
   // Those whose address is not known, by name: generic ones.
   std::map<std::string, std::unique_ptr<Method>, std::less<>> by_name_;
+  // All of them, for the gate.
+  std::unordered_map<std::string_view, Method*> gate_;
+  mutable std::atomic<std::uint64_t> gated_{0};
 };
 
 // Guards every method of every synchronous and callback service that `builder`
