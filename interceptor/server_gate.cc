@@ -142,8 +142,11 @@ void Free(const std::vector<grpc_metadata>& metadata) {
 
 // What the processor of one port knows.
 struct InsecureGate {
-  std::shared_ptr<const ServerGuard> guard;
-  GateOptions options;
+  InsecureGate(std::shared_ptr<const ServerGuard> g, GateOptions o)
+      : guard(std::move(g)), options(std::move(o)) {}
+
+  const std::shared_ptr<const ServerGuard> guard;
+  const GateOptions options;
 
   static void Process(void* state, grpc_auth_context* context,
                       const grpc_metadata* metadata, std::size_t count,
@@ -201,7 +204,8 @@ class GatedInsecureCredentials final : public grpc::ServerCredentials {
         grpc_insecure_server_credentials_create();
     grpc_server_credentials_set_auth_metadata_processor(
         credentials, {&InsecureGate::Process, &InsecureGate::Destroy,
-                      new InsecureGate{guard_, options_}});
+                      // gRPC destroys it. NOLINTNEXTLINE(*NewDeleteLeaks)
+                      new InsecureGate(guard_, options_)});
     const int port =
         grpc_server_add_http2_port(server, address.c_str(), credentials);
     grpc_server_credentials_release(credentials);

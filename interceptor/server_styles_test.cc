@@ -126,8 +126,8 @@ void Cancelled(const Row& row) {
 }
 
 void Deadline(const Row& row) {
-  // On a busy machine a call may come too late to be handled; then it is none
-  // of those that are looked for.
+  // On a busy machine a deadline may pass before the call comes; that is not
+  // counted, and not what is looked for.
   for (milliseconds timeout(50);; timeout *= 2) {
     StyledServer server(row.style.make(), {row.transport});
     grpc::ClientContext context;
@@ -138,7 +138,8 @@ void Deadline(const Row& row) {
     server.script().Release();
     server.AwaitRest(row.kind);
     const Counts counts = CountsOf(server.snapshot(row.kind));
-    if (server.script().runs() == 0 && timeout < seconds(30)) continue;
+    const bool too_late = counts.empty() || counts == Counts{{"ignored", 1}};
+    if (too_late && timeout < seconds(5)) continue;
     EXPECT_EQ(counts, (Counts{{"timeout", 1}}));
     EXPECT_EQ(server.script().runs(), 1);
     return;

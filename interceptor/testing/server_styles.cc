@@ -138,8 +138,10 @@ class CallQueue {
       bool ok = false;
       while (queue_->Next(&tag, &ok)) {
         auto* const step = static_cast<Step*>(tag);
-        step->then(ok);
+        // What it does may be the end of the step itself.
+        const std::function<void(bool)> then = step->then;
         if (step->owned_by_queue) delete step;
+        then(ok);
       }
     });
   }
