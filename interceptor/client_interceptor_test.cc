@@ -25,7 +25,6 @@
 #include "interceptor/testing/echo.grpc.pb.h"
 #include "interceptor/testing/echo_calls.h"
 #include "interceptor/testing/echo_server.h"
-#include "interceptor/testing/rpc_details.pb.h"
 
 namespace fusebox {
 namespace {
@@ -39,9 +38,9 @@ using testing::EchoCalls;
 using testing::EchoReply;
 using testing::EchoRequest;
 using testing::EchoServer;
-using testing::kBidi;
-using testing::kServerStream;
-using testing::kUnary;
+using testing::kBidiMethod;
+using testing::kServerStreamMethod;
+using testing::kUnaryMethod;
 
 using Interceptors = std::vector<
     std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>;
@@ -151,13 +150,14 @@ class ClientInterceptorTest : public ::testing::Test {
   }
 
   static BreakerSnapshot Snapshot(BreakerRegistry& registry,
-                                  const char* method = kUnary,
+                                  const char* method = kUnaryMethod,
                                   const std::string& target = kTarget) {
     return registry.Snapshot(Role::kClient, target, method)
         .value_or(BreakerSnapshot());
   }
 
-  static Heard HeardBy(BreakerRegistry& registry, const char* method = kUnary) {
+  static Heard HeardBy(BreakerRegistry& registry,
+                       const char* method = kUnaryMethod) {
     const BreakerSnapshot snapshot = Snapshot(registry, method);
     return {snapshot.lifetime, snapshot.ignored, snapshot.in_flight};
   }
@@ -182,152 +182,6 @@ class ClientInterceptorTest : public ::testing::Test {
 };
 
 // ---------------------------------------------------------------------------
-// Every way to make a call
-
-class EveryCallTest : public ClientInterceptorTest,
-                      public ::testing::WithParamInterface<EchoCall> {};
-
-INSTANTIATE_TEST_SUITE_P(Calls, EveryCallTest, ::testing::ValuesIn(EchoCalls()),
-                         [](const auto& call) {
-                           return std::string(call.param.name);
-                         });
-
-TEST_P(EveryCallTest, RefusedEndsWithTheRejectionAndSendsNothing) {
-  EchoServer server;
-  BreakerRegistry registry(TestOptions());
-  Open(registry, GetParam().method);
-  const auto channel = Channel(registry, server.address());
-
-  const grpc::Status status = Make(GetParam(), channel, Request("hello"));
-
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(status.error_message(), std::string("circuit breaker of ") +
-                                        GetParam().method + " is open");
-  google::rpc::Status details;
-  google::rpc::ErrorInfo info;
-  google::rpc::RetryInfo retry;
-  ASSERT_TRUE(details.ParseFromString(status.error_details()));
-  ASSERT_EQ(details.details_size(), 2);
-  ASSERT_TRUE(details.details(0).UnpackTo(&info));
-  ASSERT_TRUE(details.details(1).UnpackTo(&retry));
-  EXPECT_EQ(info.reason(), "CIRCUIT_BREAKER_OPEN");
-  EXPECT_EQ(info.domain(), "fusebox");
-  EXPECT_EQ(info.metadata().at("method"), GetParam().method);
-
-  const BreakerSnapshot snapshot = Snapshot(registry, GetParam().method);
-  const Duration wait = snapshot.next_probe - SimulatedNow();
-  const Duration told = seconds(retry.retry_delay().seconds()) +
-                        Duration(retry.retry_delay().nanos());
-  EXPECT_GE(told, wait);
-  EXPECT_LE(told, wait + wait / 10);
-
-  EXPECT_EQ(snapshot.rejected[0], 1);
-  EXPECT_EQ(snapshot.in_flight, 0);
-  EXPECT_EQ(server.handled(), 0);
-  EXPECT_EQ(channel->GetState(/*try_to_connect=*/false), GRPC_CHANNEL_IDLE);
-}
-
-TEST_P(EveryCallTest, RefusedWithoutADeadlineEndsAsWell) {
-  EchoServer server;
-  BreakerRegistry registry(TestOptions());
-  ForceOpen(registry, GetParam().method);
-  grpc::ClientContext context;
-  const grpc::Status status = GetParam().make(
-      Channel(registry, server.address()), context, Request("hello"));
-  EXPECT_TRUE(IsRejection(status)) << status.error_message();
-}
-
-TEST_P(EveryCallTest, AdmittedCountsOnce) {
-  EchoServer server;
-  BreakerRegistry registry(TestOptions());
-  const auto channel = Channel(registry, server.address());
-  EXPECT_TRUE(Make(GetParam(), channel, Request("hello")).ok());
-  EXPECT_EQ(HeardBy(registry, GetParam().method), Heard::Of(Outcome::kOk));
-  EXPECT_EQ(server.handled(), 1);
-}
-
-TEST_P(EveryCallTest, FailedCountsOnce) {
-  EchoServer server;
-  BreakerRegistry registry(TestOptions());
-  const auto channel = Channel(registry, server.address());
-  const grpc::Status status =
-      Make(GetParam(), channel,
-           Request(testing::kFail, grpc::StatusCode::DATA_LOSS));
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::DATA_LOSS);
-  EXPECT_EQ(HeardBy(registry, GetParam().method),
-            Heard::Of(Outcome::kSystemError));
-}
-
-TEST_P(EveryCallTest, RefusedConnectionCountsOnce) {
-  int free_port;
-  {
-    EchoServer server;
-    free_port = server.port();
-  }
-  BreakerRegistry registry(TestOptions());
-  const auto channel =
-      Channel(registry, "127.0.0.1:" + std::to_string(free_port));
-  const grpc::Status status = Make(GetParam(), channel, Request("hello"));
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(HeardBy(registry, GetParam().method),
-            Heard::Of(Outcome::kSystemError));
-}
-
-TEST_P(EveryCallTest, PastItsDeadlineIsATimeout) {
-  EchoServer server;
-  BreakerRegistry registry(TestOptions());
-  const auto channel = Channel(registry, server.address());
-  grpc::ClientContext context;
-  SetDeadline(context, milliseconds(50));
-  const grpc::Status status =
-      GetParam().make(channel, context, Request(testing::kHold));
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_EQ(HeardBy(registry, GetParam().method), Heard::Of(Outcome::kTimeout));
-}
-
-TEST_P(EveryCallTest, RejectedFurtherDownIsIgnored) {
-  EchoServer server;
-  BreakerRegistry registry(TestOptions());
-  const auto channel = Channel(registry, server.address());
-  const grpc::Status status =
-      Make(GetParam(), channel, Request(testing::kReject));
-  EXPECT_TRUE(IsRejection(status));
-  EXPECT_EQ(HeardBy(registry, GetParam().method), Heard::Of(Outcome::kIgnored));
-}
-
-TEST_P(EveryCallTest, CancelledByItsCallerIsIgnored) {
-  EchoServer server;
-  BreakerRegistry registry(TestOptions());
-  const auto channel = Channel(registry, server.address());
-  {
-    grpc::ClientContext context;
-    SetDeadline(context);
-    std::thread canceller([&] {
-      server.AwaitHeld(1);
-      context.TryCancel();
-    });
-    const grpc::Status status =
-        GetParam().make(channel, context, Request(testing::kHold));
-    canceller.join();
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
-  }
-  EXPECT_EQ(HeardBy(registry, GetParam().method), Heard::Of(Outcome::kIgnored));
-}
-
-TEST_P(EveryCallTest, CancelledBeforeItBeganIsIgnored) {
-  EchoServer server;
-  BreakerRegistry registry(TestOptions());
-  const auto channel = Channel(registry, server.address());
-  {
-    grpc::ClientContext context;
-    SetDeadline(context);
-    context.TryCancel();
-    GetParam().make(channel, context, Request("hello"));
-  }
-  EXPECT_EQ(HeardBy(registry, GetParam().method), Heard::Of(Outcome::kIgnored));
-}
-
-// ---------------------------------------------------------------------------
 // What is decided
 
 TEST_F(ClientInterceptorTest, EveryStatusHasItsOutcome) {
@@ -345,15 +199,15 @@ TEST_F(ClientInterceptorTest, OutcomesCanBeOverriddenPerMethod) {
   EchoServer server;
   BreakerRegistry registry(TestOptions());
   ClientOptions options;
-  options.outcomes.Set(kUnary, grpc::StatusCode::NOT_FOUND,
+  options.outcomes.Set(kUnaryMethod, grpc::StatusCode::NOT_FOUND,
                        Outcome::kSystemError);
   const auto channel = Channel(registry, server.address(), {}, options);
   const EchoRequest request =
       Request(testing::kFail, grpc::StatusCode::NOT_FOUND);
   Ask(channel, request);
   Make(CallNamed("SyncBidi"), channel, request);
-  EXPECT_EQ(HeardBy(registry, kUnary), Heard::Of(Outcome::kSystemError));
-  EXPECT_EQ(HeardBy(registry, kBidi), Heard::Of(Outcome::kUserError));
+  EXPECT_EQ(HeardBy(registry, kUnaryMethod), Heard::Of(Outcome::kSystemError));
+  EXPECT_EQ(HeardBy(registry, kBidiMethod), Heard::Of(Outcome::kUserError));
 }
 
 TEST_F(ClientInterceptorTest, FailuresOpenAndTheNextCallStaysHome) {
@@ -388,15 +242,15 @@ TEST_F(ClientInterceptorTest, EveryReasonIsTold) {
         DecodeRejection(Ask(channel, Request("hello")).error_details());
     return decoded.has_value() ? std::optional(decoded->reason) : std::nullopt;
   };
-  Open(registry, kUnary);
+  Open(registry, kUnaryMethod);
   EXPECT_EQ(reason(), RejectionReason::kOpen);
 
   Advance(seconds(2));
   const Admission probe =
-      registry.Pin(Role::kClient, kTarget, kUnary).Admit(SimulatedNow());
+      registry.Pin(Role::kClient, kTarget, kUnaryMethod).Admit(SimulatedNow());
   EXPECT_EQ(reason(), RejectionReason::kHalfOpenLimit);
 
-  ForceOpen(registry, kUnary);
+  ForceOpen(registry, kUnaryMethod);
   EXPECT_EQ(reason(), RejectionReason::kForcedOpen);
 }
 
@@ -405,7 +259,7 @@ TEST_F(ClientInterceptorTest, ShadowRefusesNothing) {
   Settings settings;
   settings.mode = Mode::kShadow;
   BreakerRegistry registry(TestOptions(settings));
-  Open(registry, kUnary);
+  Open(registry, kUnaryMethod);
   EXPECT_TRUE(Ask(Channel(registry, server.address()), Request("hello")).ok());
   EXPECT_EQ(Snapshot(registry).shadow_rejected, 1);
 }
@@ -607,39 +461,40 @@ TEST_F(ClientInterceptorTest, TheFirstMessageOfAStreamProvesTheProbe) {
   const auto channel = Channel(registry, server.address());
   const auto stub = Echo::NewStub(channel);
 
-  Open(registry, kServerStream);
-  Open(registry, kBidi);
+  Open(registry, kServerStreamMethod);
+  Open(registry, kBidiMethod);
   Advance(seconds(2));
   grpc::ClientContext server_context;
   SetDeadline(server_context);
   EchoReply reply;
   const auto reader =
       stub->ServerStream(&server_context, Request(testing::kHold));
-  EXPECT_FALSE(Snapshot(registry, kServerStream).proved);
+  EXPECT_FALSE(Snapshot(registry, kServerStreamMethod).proved);
   EXPECT_TRUE(reader->Read(&reply));
-  EXPECT_TRUE(Snapshot(registry, kServerStream).proved);
-  EXPECT_EQ(Snapshot(registry, kServerStream).in_flight, 1);
+  EXPECT_TRUE(Snapshot(registry, kServerStreamMethod).proved);
+  EXPECT_EQ(Snapshot(registry, kServerStreamMethod).in_flight, 1);
 
   grpc::ClientContext bidi_context;
   SetDeadline(bidi_context);
   const auto stream = stub->Bidi(&bidi_context);
   EXPECT_TRUE(stream->Write(Request(testing::kHold)));
-  EXPECT_FALSE(Snapshot(registry, kBidi).proved);
+  EXPECT_FALSE(Snapshot(registry, kBidiMethod).proved);
   EXPECT_TRUE(stream->Read(&reply));
-  EXPECT_TRUE(Snapshot(registry, kBidi).proved);
+  EXPECT_TRUE(Snapshot(registry, kBidiMethod).proved);
 
   server.Release();
   EXPECT_TRUE(reader->Finish().ok());
   stream->WritesDone();
   EXPECT_TRUE(stream->Finish().ok());
-  EXPECT_EQ(Snapshot(registry, kServerStream).lifetime.of(Outcome::kOk), 1);
-  EXPECT_EQ(Snapshot(registry, kServerStream).in_flight, 0);
+  EXPECT_EQ(Snapshot(registry, kServerStreamMethod).lifetime.of(Outcome::kOk),
+            1);
+  EXPECT_EQ(Snapshot(registry, kServerStreamMethod).in_flight, 0);
 }
 
 TEST_F(ClientInterceptorTest, AStreamThatEndsWithoutAMessageProvesNothing) {
   EchoServer server;
   BreakerRegistry registry(TestOptions());
-  Open(registry, kBidi);
+  Open(registry, kBidiMethod);
   Advance(seconds(2));
   const auto stub = Echo::NewStub(Channel(registry, server.address()));
   grpc::ClientContext context;
@@ -648,10 +503,10 @@ TEST_F(ClientInterceptorTest, AStreamThatEndsWithoutAMessageProvesNothing) {
   EchoReply reply;
   context.TryCancel();
   EXPECT_FALSE(stream->Read(&reply));
-  EXPECT_FALSE(Snapshot(registry, kBidi).proved);
+  EXPECT_FALSE(Snapshot(registry, kBidiMethod).proved);
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_EQ(Snapshot(registry, kBidi).in_flight, 0);
-  EXPECT_EQ(Snapshot(registry, kBidi).state, State::kHalfOpen);
+  EXPECT_EQ(Snapshot(registry, kBidiMethod).in_flight, 0);
+  EXPECT_EQ(Snapshot(registry, kBidiMethod).state, State::kHalfOpen);
 }
 
 TEST_F(ClientInterceptorTest, ADroppedStreamIsIgnored) {
@@ -666,7 +521,8 @@ TEST_F(ClientInterceptorTest, ADroppedStreamIsIgnored) {
     EchoReply reply;
     EXPECT_TRUE(reader->Read(&reply));
   }
-  EXPECT_EQ(HeardBy(registry, kServerStream), Heard::Of(Outcome::kIgnored));
+  EXPECT_EQ(HeardBy(registry, kServerStreamMethod),
+            Heard::Of(Outcome::kIgnored));
 }
 
 TEST_F(ClientInterceptorTest, ACancelledAndDroppedStreamIsIgnored) {
@@ -680,7 +536,7 @@ TEST_F(ClientInterceptorTest, ACancelledAndDroppedStreamIsIgnored) {
     stream->Write(Request(testing::kHold));
     context.TryCancel();
   }
-  EXPECT_EQ(HeardBy(registry, kBidi), Heard::Of(Outcome::kIgnored));
+  EXPECT_EQ(HeardBy(registry, kBidiMethod), Heard::Of(Outcome::kIgnored));
 }
 
 // ---------------------------------------------------------------------------
@@ -712,7 +568,7 @@ TEST_F(ClientInterceptorTest, RetriesOfTheServiceConfigAreOneCall) {
     EXPECT_EQ(HeardBy(registry), Heard::Of(Outcome::kSystemError));
 
     // A refusal is not retried: it would be counted more than once.
-    ForceOpen(registry, kUnary);
+    ForceOpen(registry, kUnaryMethod);
     EXPECT_TRUE(IsRejection(Ask(channel, Request("hello"))));
     EXPECT_EQ(Snapshot(registry).rejected[2], 1);
     EXPECT_EQ(server.handled(), 4);
@@ -724,7 +580,7 @@ TEST_F(ClientInterceptorTest, RetriesOfTheServiceConfigAreOneCall) {
 TEST_F(ClientInterceptorTest, ACallThatIsOnlyPreparedAsksForNothing) {
   EchoServer server;
   BreakerRegistry registry(TestOptions());
-  Open(registry, kBidi);
+  Open(registry, kBidiMethod);
   Advance(seconds(2));
   const auto channel = Channel(registry, server.address());
   grpc::CompletionQueue queue;
@@ -737,8 +593,8 @@ TEST_F(ClientInterceptorTest, ACallThatIsOnlyPreparedAsksForNothing) {
         Make(CallNamed("SyncBidi"), channel, Request("the probe")).ok());
   }
   queue.Shutdown();
-  EXPECT_EQ(Snapshot(registry, kBidi).lifetime.of(Outcome::kOk), 1);
-  EXPECT_EQ(Snapshot(registry, kBidi).ignored, 0);
+  EXPECT_EQ(Snapshot(registry, kBidiMethod).lifetime.of(Outcome::kOk), 1);
+  EXPECT_EQ(Snapshot(registry, kBidiMethod).ignored, 0);
 }
 
 TEST_F(ClientInterceptorTest, ACallPreparedLongAgoFindsItsBreakerAnew) {
@@ -751,7 +607,7 @@ TEST_F(ClientInterceptorTest, ACallPreparedLongAgoFindsItsBreakerAnew) {
   grpc::CompletionQueue queue;
   grpc::ClientContext context;
   SetDeadline(context);
-  auto name = std::make_unique<std::string>(kUnary);
+  auto name = std::make_unique<std::string>(kUnaryMethod);
   const auto call =
       stub.PrepareUnaryCall(&context, *name, grpc::ByteBuffer(), &queue);
   name.reset();
@@ -873,7 +729,7 @@ TEST_F(ClientInterceptorTest, CreateGuardedChannelGuardsBeforeTheOthers) {
                            {}, &registry, std::move(interceptors));
   EXPECT_TRUE(Ask(channel, Request("hello")).ok());
   EXPECT_EQ(witness.started, 1);
-  ForceOpen(registry, kUnary, server.address());
+  ForceOpen(registry, kUnaryMethod, server.address());
   EXPECT_TRUE(IsRejection(Ask(channel, Request("hello"))));
   EXPECT_EQ(witness.started, 1);
 }
@@ -889,7 +745,7 @@ TEST_F(ClientInterceptorTest, TargetsHaveBreakersOfTheirOwnInOneRegistry) {
       CreateGuardedChannel(other.address(), credentials, {}, &registry);
   const auto to_one_again =
       CreateGuardedChannel(one.address(), credentials, {}, &registry);
-  Open(registry, kUnary, one.address());
+  Open(registry, kUnaryMethod, one.address());
   EXPECT_TRUE(IsRejection(Ask(to_one, Request("hello"))));
   EXPECT_TRUE(IsRejection(Ask(to_one_again, Request("hello"))));
   EXPECT_TRUE(Ask(to_other, Request("hello")).ok());
@@ -899,7 +755,7 @@ TEST_F(ClientInterceptorTest, RegistriesAreIndependent) {
   EchoServer server;
   BreakerRegistry one(TestOptions());
   BreakerRegistry other(TestOptions());
-  Open(one, kUnary);
+  Open(one, kUnaryMethod);
   EXPECT_TRUE(
       IsRejection(Ask(Channel(one, server.address()), Request("hello"))));
   EXPECT_TRUE(Ask(Channel(other, server.address()), Request("hello")).ok());
@@ -909,7 +765,7 @@ TEST_F(ClientInterceptorTest, OneGuardBehindAnotherIsRejectionFurtherDown) {
   EchoServer server;
   BreakerRegistry outer(TestOptions());
   BreakerRegistry inner(TestOptions());
-  ForceOpen(inner, kUnary);
+  ForceOpen(inner, kUnaryMethod);
   Interceptors interceptors;
   interceptors.push_back(GuardedClientInterceptorFactory(&outer, kTarget));
   interceptors.push_back(GuardedClientInterceptorFactory(&inner, kTarget));
@@ -935,10 +791,11 @@ TEST_F(ClientInterceptorTest, TheChannelMayGoWhileCallsAreInFlight) {
   channel.reset();
   EchoReply reply;
   EXPECT_TRUE(reader->Read(&reply));
-  EXPECT_EQ(HeardBy(registry, kServerStream).in_flight, 1);
+  EXPECT_EQ(HeardBy(registry, kServerStreamMethod).in_flight, 1);
   reader.reset();
   context.reset();
-  EXPECT_EQ(HeardBy(registry, kServerStream), Heard::Of(Outcome::kIgnored));
+  EXPECT_EQ(HeardBy(registry, kServerStreamMethod),
+            Heard::Of(Outcome::kIgnored));
 }
 
 TEST_F(ClientInterceptorTest, TheServerMayGoWhileCallsAreInFlight) {
@@ -954,7 +811,7 @@ TEST_F(ClientInterceptorTest, TheServerMayGoWhileCallsAreInFlight) {
   server->AwaitHeld(3);
   server.reset();
   for (std::thread& caller : callers) caller.join();
-  for (const char* method : {kUnary, kServerStream, kBidi}) {
+  for (const char* method : {kUnaryMethod, kServerStreamMethod, kBidiMethod}) {
     const BreakerSnapshot snapshot = Snapshot(registry, method);
     EXPECT_EQ(snapshot.in_flight, 0) << method;
     EXPECT_EQ(snapshot.lifetime.total() + snapshot.ignored, 1) << method;

@@ -3,12 +3,15 @@
 #include <grpc/support/log.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
+#include <grpcpp/impl/server_initializer.h>
 #include <grpcpp/server_context.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <optional>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "interceptor/breaker/circuit_breaker.h"
@@ -43,11 +46,18 @@ const char* WhyNotGuarded(Coverage coverage) {
   switch (coverage) {
     case Coverage::kGuarded:
     case Coverage::kExempt:
+    case Coverage::kAsks:
       return nullptr;
     case Coverage::kAsync:
-      return "it is served from a completion queue";
+      return "it is served from a completion queue; let its handler ask "
+             "fusebox::Refused(), and name it in ServerOptions::async_services";
     case Coverage::kGeneric:
-      return "it is served by a generic service";
+      return "it is served by a generic service; let that ask "
+             "fusebox::Refused(), and name it in "
+             "ServerOptions::generic_methods";
+    case Coverage::kObserved:
+      return "its handler cannot be wrapped, so its calls are only counted; "
+             "let fusebox::GatedServerCredentials() refuse them";
     case Coverage::kForeignHandler:
       return "its handler may not free the requests of refused calls";
   }
@@ -58,14 +68,24 @@ const char* WhyNotGuarded(Coverage coverage) {
 
 // A guarded method.
 struct ServerGuard::Method {
-  Method(CircuitBreaker& b, const StatusOutcomes& o)
-      : breaker(b), outcomes(o) {}
+  Method(const std::string& n, CircuitBreaker& b, const StatusOutcomes& o,
+         Coverage c)
+      : name(n),
+        gate_message("circuit breaker of " + n + " is open"),
+        breaker(b),
+        outcomes(o),
+        coverage(c) {}
+
+  const std::string name;
+  const std::string gate_message;
 
   CircuitBreaker& breaker;
   const StatusOutcomes& outcomes;
+  Coverage coverage;  // kGuarded, kAsks or kObserved
   // Whether the application has ever answered with something else than an empty
   // UNIMPLEMENTED. See Call::HandlerThrew().
   std::atomic<bool> implemented{false};
+  std::atomic<std::uint64_t> unheeded{0};
 };
 
 // One guarded call.
@@ -101,8 +121,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
       const bool admitted = Arrive(*batch);
       ReleaseToGrpc(this);
-      if (!admitted) {
-        const HandlerRefusal refusal(*info_.server_context());
+      if (!admitted && method_.coverage == Coverage::kGuarded) {
+        const HandlerRefusal refusal(*info_.server_context(), &mark_);
         batch->Proceed();
         return;
       }
@@ -160,8 +180,13 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     if (!permit_) {
       Admission admission = breaker.Admit(registry.Now());
       if (!admission.admitted()) {
+        // Nothing can refuse it here.
+        if (method_.coverage == Coverage::kObserved) return true;
         rejection_ = *admission.rejection;
         deadline_ = info_.server_context()->deadline();
+        if (method_.coverage == Coverage::kAsks) {
+          mark_.Put(*batch.GetRecvInitialMetadata());
+        }
         phase_.store(kRefused, std::memory_order_release);
         return false;
       }
@@ -199,7 +224,11 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   void SendStatus(InterceptorBatchMethods& batch) {
     const Phase phase = phase_.load(std::memory_order_acquire);
     if (phase == kRefused) {
-      SendRejection(batch);
+      if (mark_.heeded() || !HandlerWasEntered(batch.GetSendStatus())) {
+        SendRejection(batch);
+      } else {
+        NoteUnheeded();
+      }
     } else if (IsLive(phase)) {
       const grpc::Status status = batch.GetSendStatus();
       if (HandlerWasEntered(status)) {
@@ -241,6 +270,20 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
                                              RetryPushback(wait));
   }
 
+  // The handler ran although the call was refused. What it answers is true, so
+  // the client gets that: a rejection would say that nothing was done.
+  void NoteUnheeded() {
+    if (method_.unheeded.fetch_add(1, std::memory_order_relaxed) != 0) return;
+    gpr_log(GPR_ERROR,
+            "fusebox: a refused call of %s was handled: %s. Further ones are "
+            "counted only.",
+            info_.method(),
+            method_.coverage == Coverage::kAsks
+                ? "its handler answered without asking fusebox::Refused()"
+                : "this release of gRPC does not run handlers as Fusebox "
+                  "knows it");
+  }
+
   // The call is over for the client. Before a status was sent, that is so only
   // if the client gave up or the deadline passed. (On a synchronous server it
   // is seen when the handler asks whether it is cancelled, else after the
@@ -274,10 +317,21 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     const bool answered =
         info_.type() == ServerRpcInfo::Type::UNARY &&
         (outcome == Outcome::kOk || outcome == Outcome::kUserError);
-    if (!answered && info_.server_context()->IsCancelled()) {
-      return CodeOfCancellation();
-    }
+    if (!answered && IsCancelled()) return CodeOfCancellation();
     return code;
+  }
+
+  // Whether gRPC has heard that the client has gone. Of calls from a completion
+  // queue it may be asked that only if the application asked to be told; it
+  // tells those calls itself, by POST_RECV_CLOSE.
+  bool IsCancelled() const {
+    return (method_.coverage == Coverage::kGuarded || IsCallback()) &&
+           info_.server_context()->IsCancelled();
+  }
+
+  bool IsCallback() const {
+    return dynamic_cast<grpc::CallbackServerContext*>(info_.server_context()) !=
+           nullptr;
   }
 
   // For a callback handler that throws, gRPC answers UNIMPLEMENTED with no
@@ -293,9 +347,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
       }
       return false;
     }
-    return method_.implemented.load(std::memory_order_relaxed) &&
-           dynamic_cast<grpc::CallbackServerContext*>(info_.server_context()) !=
-               nullptr;
+    return method_.implemented.load(std::memory_order_relaxed) && IsCallback();
   }
 
   grpc::StatusCode CodeOfCancellation() const {
@@ -346,6 +398,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   Method& method_;
   ServerRpcInfo& info_;
   std::atomic<Phase> phase_{kUncounted};
+  RefusalMark mark_;
   Permit permit_;
   Rejection rejection_;
   WallClock::time_point deadline_ = WallClock::time_point::max();
@@ -362,9 +415,8 @@ class ServerGuard::CallFactory final
   // Null, that is no interceptor at all, unless the method is guarded.
   grpc::experimental::Interceptor* CreateServerInterceptor(
       ServerRpcInfo* info) override {
-    const auto found = guard_->guarded_.find(info->method());
-    if (found == guard_->guarded_.end()) return nullptr;
-    return new Call(*guard_, *found->second, info);
+    Method* const method = guard_->Find(info->method());
+    return method == nullptr ? nullptr : new Call(*guard_, *method, info);
   }
 
  private:
@@ -380,14 +432,18 @@ class ServerGuard::Plugin final : public grpc::ServerBuilderPlugin {
 
   std::string name() override { return "fusebox"; }
   void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
+    builder_ = builder;
     guard_->Install(*builder);
   }
-  void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
+  void InitServer(grpc::ServerInitializer* initializer) override {
+    guard_->Check(*builder_, *initializer);
+  }
   void Finish(grpc::ServerInitializer* /*initializer*/) override {}
   void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
 
  private:
   const std::shared_ptr<ServerGuard> guard_;
+  grpc::ServerBuilder* builder_ = nullptr;  // while it builds
 };
 
 class ServerGuard::Installer final : public grpc::ServerBuilderOption {
@@ -406,40 +462,162 @@ class ServerGuard::Installer final : public grpc::ServerBuilderOption {
 };
 
 ServerGuard::ServerGuard(BreakerRegistry* registry, OutcomeRules outcomes,
-                         std::vector<std::string> unguarded_services)
+                         std::vector<std::string> unguarded_services,
+                         std::vector<std::string> async_services,
+                         std::vector<std::string> generic_methods)
     : registry_(*registry),
       // The coarse clock counts in ticks; a latency needs more.
       latency_clock_(registry->options().now == &CoarseNow
                          ? &FineNow
                          : registry->options().now),
       outcomes_(std::move(outcomes)),
-      unguarded_services_(std::move(unguarded_services)) {}
+      unguarded_services_(std::move(unguarded_services)),
+      async_services_(std::move(async_services)),
+      generic_methods_(std::move(generic_methods)) {}
 
 ServerGuard::~ServerGuard() = default;
 
+bool ServerGuard::IsExempt(std::string_view method) const {
+  return IsNeverGuarded(method) || method == kShutdownNoticeMethod ||
+         std::any_of(unguarded_services_.begin(), unguarded_services_.end(),
+                     [method](const std::string& service) {
+                       return StartsWith(method, "/" + service + "/");
+                     });
+}
+
+bool ServerGuard::AsksRefused(std::string_view async_method) const {
+  return std::any_of(async_services_.begin(), async_services_.end(),
+                     [async_method](const std::string& name) {
+                       return async_method == "/" + name ||
+                              StartsWith(async_method, "/" + name + "/");
+                     });
+}
+
+std::unique_ptr<ServerGuard::Method> ServerGuard::MakeMethod(
+    const std::string& name, Coverage coverage) {
+  return std::make_unique<Method>(name, registry_.Pin(Role::kServer, "", name),
+                                  outcomes_.For(name), coverage);
+}
+
 void ServerGuard::Install(grpc::ServerBuilder& builder) {
-  const auto exempt = [this](std::string_view method) {
-    return IsNeverGuarded(method) || method == kShutdownNoticeMethod ||
-           std::any_of(unguarded_services_.begin(), unguarded_services_.end(),
-                       [method](const std::string& service) {
-                         return StartsWith(method, "/" + service + "/");
-                       });
-  };
-  std::vector<std::string> guarded_names;
-  for (const RegisteredMethod& method : MakeRefusable(builder, exempt)) {
-    const std::string name = method.name == nullptr ? "" : method.name;
-    methods_.push_back({name, method.coverage});
+  for (const RegisteredMethod& method : MakeRefusable(
+           builder, [this](std::string_view name) { return IsExempt(name); })) {
+    ServedMethod& served = methods_.emplace_back();
+    served.coverage = method.coverage;
+    if (method.name == nullptr) continue;
+    served.name = method.name;
+    if (served.coverage == Coverage::kAsync && AsksRefused(served.name)) {
+      served.coverage = Coverage::kAsks;
+    }
+    if (served.coverage == Coverage::kGuarded ||
+        served.coverage == Coverage::kAsks) {
+      guarded_.emplace(method.name, MakeMethod(served.name, served.coverage));
+    }
+  }
+}
+
+void ServerGuard::Check(grpc::ServerBuilder& builder,
+                        grpc::ServerInitializer& server) {
+  for (const auto& [name, method] : guarded_) {
+    if (method->coverage != Coverage::kGuarded || IsRefusable(builder, name)) {
+      continue;
+    }
+    method->coverage = Coverage::kObserved;
+    for (ServedMethod& served : methods_) {
+      if (served.name == name) served.coverage = Coverage::kObserved;
+    }
+  }
+  if (!HandlersCanBeWrapped()) {
+    // Nor can they be listed, but by description.
+    for (const std::string& service : *server.GetServiceList()) {
+      for (const std::string& name : MethodsOfService(service)) {
+        if (IsExempt(name)) continue;
+        const Coverage coverage =
+            AsksRefused(name) ? Coverage::kAsks : Coverage::kObserved;
+        methods_.push_back({name, coverage});
+        by_name_.emplace(name, MakeMethod(name, coverage));
+      }
+    }
+  }
+  AddGenericMethods();
+  for (const auto& [address, method] : guarded_) {
+    gate_.emplace(method->name, method.get());
+  }
+  for (const auto& [name, method] : by_name_) {
+    gate_.emplace(method->name, method.get());
+  }
+
+  std::vector<std::string> names;
+  for (const ServedMethod& method : methods_) {
+    switch (method.coverage) {
+      case Coverage::kGuarded:
+      case Coverage::kAsks:
+      case Coverage::kObserved:
+        names.push_back(method.name);
+        break;
+      case Coverage::kExempt:
+      case Coverage::kAsync:
+      case Coverage::kGeneric:
+      case Coverage::kForeignHandler:
+        break;
+    }
     if (const char* why = WhyNotGuarded(method.coverage)) {
       gpr_log(GPR_ERROR, "fusebox: %s is not guarded: %s",
-              name.empty() ? "a method" : name.c_str(), why);
+              method.name.empty() ? "a method" : method.name.c_str(), why);
     }
-    if (method.coverage != Coverage::kGuarded) continue;
-    guarded_.emplace(method.name, std::make_unique<Method>(
-                                      registry_.Pin(Role::kServer, "", name),
-                                      outcomes_.For(name)));
-    guarded_names.push_back(name);
   }
-  if (health_ != nullptr) health_->WatchBreakers(&registry_, guarded_names);
+  if (health_ != nullptr) health_->WatchBreakers(&registry_, names);
+}
+
+void ServerGuard::AddGenericMethods() {
+  std::unordered_set<std::string> taken;
+  for (const ServedMethod& method : methods_) taken.insert(method.name);
+  for (const std::string& generic : generic_methods_) {
+    const std::string name = "/" + generic;
+    // Calls of a registered method do not get to a generic service.
+    if (IsExempt(name) || !taken.insert(name).second) {
+      gpr_log(GPR_ERROR,
+              "fusebox: %s is no method of a generic service that can be "
+              "guarded",
+              name.c_str());
+      continue;
+    }
+    // It may be one of those that gRPC has forgotten the names of.
+    const auto nameless =
+        std::find_if(methods_.begin(), methods_.end(),
+                     [](const ServedMethod& m) { return m.name.empty(); });
+    ServedMethod& served =
+        nameless == methods_.end() ? methods_.emplace_back() : *nameless;
+    served = {name, Coverage::kAsks};
+    by_name_.emplace(name, MakeMethod(name, Coverage::kAsks));
+  }
+}
+
+ServerGuard::Method* ServerGuard::Find(const char* name) const {
+  const auto registered = guarded_.find(name);
+  if (registered != guarded_.end()) return registered->second.get();
+  if (by_name_.empty()) return nullptr;
+  const auto named = by_name_.find(std::string_view(name));
+  return named == by_name_.end() ? nullptr : named->second.get();
+}
+
+const char* ServerGuard::AskGate(std::string_view method) const {
+  const auto found = gate_.find(method);
+  if (found == gate_.end()) return nullptr;
+  CircuitBreaker& breaker = found->second->breaker;
+  if (breaker.settings().mode != Mode::kEnforce ||
+      breaker.View(registry_.Now()).serving()) {
+    return nullptr;
+  }
+  gated_.fetch_add(1, std::memory_order_relaxed);
+  return found->second->gate_message.c_str();
+}
+
+std::uint64_t ServerGuard::unheeded() const {
+  std::uint64_t sum = 0;
+  for (const auto& [address, method] : guarded_) sum += method->unheeded.load();
+  for (const auto& [name, method] : by_name_) sum += method->unheeded.load();
+  return sum;
 }
 
 std::size_t ServerGuard::uncovered() const {
@@ -452,9 +630,10 @@ std::size_t ServerGuard::uncovered() const {
 std::shared_ptr<const ServerGuard> GuardServer(grpc::ServerBuilder& builder,
                                                BreakerRegistry* registry,
                                                ServerOptions options) {
-  const std::shared_ptr<ServerGuard> guard(
-      new ServerGuard(registry, std::move(options.outcomes),
-                      std::move(options.unguarded_services)));
+  const std::shared_ptr<ServerGuard> guard(new ServerGuard(
+      registry, std::move(options.outcomes),
+      std::move(options.unguarded_services), std::move(options.async_services),
+      std::move(options.generic_methods)));
   builder.SetOption(std::make_unique<ServerGuard::Installer>(guard));
   if (options.health.has_value()) {
     guard->health_ = std::make_shared<HealthService>(*options.health);

@@ -11,8 +11,12 @@
 //      internal namespace;
 //   2. grpc::ServerBuilder::services(), protected;
 //   3. grpc::Service::methods_, private.
-// All three have kept their shape since 2016. If one changes, this file does
-// not compile; nothing is cast blindly, so it cannot go wrong in silence.
+// All three have kept their shape since 2016. Nothing is cast blindly, so a
+// change cannot go wrong in silence: what stands between the #if and its #else
+// does not compile then. The build tries that first (bazel/compile_check.bzl)
+// and otherwise warns and takes what follows the #else, which refuses nothing.
+// What compiles and yet does not work is seen when a server starts
+// (IsRefusable()) or at the first call that is refused (RefusalMark).
 //
 // Who owns the request of a call (method_handler.h, server_callback_handlers.h)
 //   sync unary, server streaming: Deserialize() makes it in the arena of the
@@ -30,8 +34,15 @@
 
 #include "interceptor/server_refusal.h"
 
-#include <cxxabi.h>
+#if !defined(FUSEBOX_COMPILE_CHECK)
+#include "interceptor/handler_wrapping.h"
+#endif
+
 #include <google/protobuf/descriptor.h>
+
+#if FUSEBOX_HANDLER_WRAPPING
+
+#include <cxxabi.h>
 #include <google/protobuf/message_lite.h>
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
@@ -60,9 +71,7 @@ using Methods = std::vector<std::unique_ptr<RpcServiceMethod>>;
 Methods& MethodsOf(grpc::Service& service);
 
 // The names in an explicit instantiation are not subject to access checks
-// ([temp.spec]/6): the one place where C++ lets a private member be named. If
-// the next lines do not compile, gRPC has renamed Service::methods_ or changed
-// its type; GuardServer() cannot work with that release.
+// ([temp.spec]/6): the one place where C++ lets a private member be named.
 template <Methods grpc::Service::*kMethods>
 struct ExposeMethods {
   friend Methods& MethodsOf(grpc::Service& service) {
@@ -85,10 +94,12 @@ struct ExposeServices : grpc::ServerBuilder {
 // The call that is being refused on this thread, between HandlerRefusal and the
 // wrapped handler. Compared, never followed.
 thread_local const grpc::ServerContextBase* refused_call = nullptr;
+thread_local RefusalMark* refused_mark = nullptr;
 
 bool TakeRefusal(const grpc::ServerContextBase& call) {
   if (refused_call != &call) return false;
   refused_call = nullptr;
+  refused_mark->Heed();
   return true;
 }
 
@@ -222,7 +233,7 @@ bool FreesRequests(const RpcServiceMethod& method) {
   return !has_request || RequestIsMessage(method);
 }
 
-bool IsRefusable(const RpcServiceMethod& method) {
+bool IsWrapped(const RpcServiceMethod& method) {
   const MethodHandler* handler = method.handler();
   return dynamic_cast<const RefusableHandler*>(handler) != nullptr;
 }
@@ -258,7 +269,7 @@ std::vector<RegisteredMethod> MakeRefusable(
         entry.coverage = Coverage::kExempt;
       } else if (method->handler() == nullptr) {
         entry.coverage = Coverage::kAsync;
-      } else if (IsRefusable(*method)) {
+      } else if (IsWrapped(*method)) {
         entry.coverage = Coverage::kGuarded;
       } else if (!FreesRequests(*method)) {
         entry.coverage = Coverage::kForeignHandler;
@@ -270,11 +281,62 @@ std::vector<RegisteredMethod> MakeRefusable(
   return registered;
 }
 
-HandlerRefusal::HandlerRefusal(const grpc::ServerContextBase& context) {
+bool IsRefusable(grpc::ServerBuilder& builder, const char* method) {
+  for (grpc::Service* service : ExposeServices::Of(builder)) {
+    for (const std::unique_ptr<RpcServiceMethod>& m : MethodsOf(*service)) {
+      if (m != nullptr && m->name() == method) return IsWrapped(*m);
+    }
+  }
+  return false;
+}
+
+HandlerRefusal::HandlerRefusal(const grpc::ServerContextBase& context,
+                               RefusalMark* mark) {
   refused_call = &context;
+  refused_mark = mark;
 }
 
 // Taken by now, unless gRPC answered without the handler for want of a thread.
 HandlerRefusal::~HandlerRefusal() { refused_call = nullptr; }
+
+}  // namespace fusebox
+
+#else  // !FUSEBOX_HANDLER_WRAPPING
+
+namespace fusebox {
+
+std::vector<RegisteredMethod> MakeRefusable(
+    grpc::ServerBuilder& /*builder*/,
+    const std::function<bool(std::string_view method)>& /*exempt*/) {
+  return {};
+}
+
+bool IsRefusable(grpc::ServerBuilder& /*builder*/, const char* /*method*/) {
+  return false;
+}
+
+HandlerRefusal::HandlerRefusal(const grpc::ServerContextBase& /*context*/,
+                               RefusalMark* /*mark*/) {}
+HandlerRefusal::~HandlerRefusal() = default;
+
+}  // namespace fusebox
+
+#endif  // FUSEBOX_HANDLER_WRAPPING
+
+namespace fusebox {
+
+bool HandlersCanBeWrapped() { return FUSEBOX_HANDLER_WRAPPING != 0; }
+
+std::vector<std::string> MethodsOfService(const std::string& service) {
+  std::vector<std::string> methods;
+  const google::protobuf::ServiceDescriptor* description =
+      google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(
+          service);
+  if (description == nullptr) return methods;
+  for (int i = 0; i < description->method_count(); ++i) {
+    methods.push_back("/" + service + "/" + description->method(i)->name());
+  }
+  return methods;
+}
 
 }  // namespace fusebox

@@ -12,8 +12,11 @@
 #include <grpcpp/server_context.h>
 
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
+
+#include "interceptor/refusal_mark.h"
 
 namespace fusebox {
 
@@ -30,7 +33,21 @@ enum class Coverage : unsigned char {
   // a synchronous one whose request is not a protobuf message that this
   // program knows, or one that gRPC did not make.
   kForeignHandler = 4,
+  // Served from a completion queue or by a generic service that asks Refused(),
+  // as ServerOptions says. MakeRefusable() cannot know.
+  kAsks = 5,
+  // Its outcomes are counted, but no call is refused: this release of gRPC, or
+  // another plugin of the server's, keeps its handler from being wrapped.
+  kObserved = 6,
 };
+
+// False if the gRPC that this library was built with keeps handlers from being
+// wrapped: then MakeRefusable() finds no methods.
+bool HandlersCanBeWrapped();
+
+// The methods of a service ("pkg.Service") that this program has a description
+// of: "/pkg.Service/Method"... For when MakeRefusable() finds none.
+std::vector<std::string> MethodsOfService(const std::string& service);
 
 // A method as a server has it.
 struct RegisteredMethod {
@@ -54,9 +71,14 @@ std::vector<RegisteredMethod> MakeRefusable(
     grpc::ServerBuilder& builder,
     const std::function<bool(std::string_view method)>& exempt);
 
+// Whether the handler of a method is still the one that MakeRefusable() made.
+// `method` as it was listed. To be asked when all plugins have had their way
+// with the builder: ServerBuilderPlugin::InitServer().
+bool IsRefusable(grpc::ServerBuilder& builder, const char* method);
+
 // While it lives, the handler of the call with that context does not run on
 // this thread: the call ends with some error instead, which the interceptor
-// replaces at PRE_SEND_STATUS. For guarded methods only.
+// replaces at PRE_SEND_STATUS; and `mark` is heeded. For wrapped methods only.
 //
 // To be around Proceed() with POST_RECV_INITIAL_METADATA, in the interceptor
 // that is first in the server's list. On the way in that one runs last, and
@@ -64,7 +86,7 @@ std::vector<RegisteredMethod> MakeRefusable(
 // the call, and admitted calls pay for one look at a thread-local.
 class HandlerRefusal {
  public:
-  explicit HandlerRefusal(const grpc::ServerContextBase& context);
+  HandlerRefusal(const grpc::ServerContextBase& context, RefusalMark* mark);
   ~HandlerRefusal();
   HandlerRefusal(const HandlerRefusal&) = delete;
   HandlerRefusal& operator=(const HandlerRefusal&) = delete;

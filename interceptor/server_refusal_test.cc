@@ -3,6 +3,8 @@
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/rpc_service_method.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/support/method_handler.h>
 #include <gtest/gtest.h>
@@ -412,6 +414,73 @@ TEST(CoverageTest, ASynchronousRequestThatIsNoProtobufMessageIsLeftAlone) {
           {"/test.Bytes/Unary", Coverage::kForeignHandler},
           {"/fusebox.testing.Echo/ServerStream", Coverage::kForeignHandler},
           {"/test.Bytes/Bidi", Coverage::kGuarded}}));
+}
+
+// Replaces a handler behind the guard's back, as a release of gRPC might that
+// handles services in another order.
+class RewritesHandlers final : public Echo::Service {
+ public:
+  void Rewrite() {
+    MarkMethodStreamed(
+        3, new grpc::internal::BidiStreamingHandler<RewritesHandlers,
+                                                    EchoRequest, EchoReply>(
+               [](RewritesHandlers* /*self*/, grpc::ServerContext* /*context*/,
+                  grpc::ServerReaderWriter<EchoReply, EchoRequest>* stream) {
+                 EchoRequest request;
+                 while (stream->Read(&request)) {
+                 }
+                 return grpc::Status::OK;
+               },
+               this));
+  }
+};
+
+class Rewriter final : public grpc::ServerBuilderPlugin,
+                       public grpc::ServerBuilderOption {
+ public:
+  explicit Rewriter(RewritesHandlers* service) : service_(service) {}
+
+  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
+                         plugins) override {
+    plugins->push_back(std::make_unique<Rewriter>(service_));
+  }
+  std::string name() override { return "rewriter"; }
+  void UpdateServerBuilder(grpc::ServerBuilder* /*builder*/) override {
+    service_->Rewrite();
+  }
+  void InitServer(grpc::ServerInitializer* /*server*/) override {}
+  void Finish(grpc::ServerInitializer* /*server*/) override {}
+  void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
+
+ private:
+  RewritesHandlers* const service_;
+};
+
+TEST(CoverageTest,
+     AHandlerThatIsReplacedAfterwardsIsNoticedWhenTheServerStarts) {
+  BreakerRegistry registry(testing::StandingClockOptions(Settings()));
+  RewritesHandlers service;
+  grpc::ServerBuilder builder;
+  const auto guard = GuardServer(builder, &registry);
+  builder.SetOption(std::make_unique<Rewriter>(&service));
+  builder.RegisterService(&service);
+  const auto server = builder.BuildAndStart();
+  EXPECT_EQ(guard->uncovered(), 1u);
+  EXPECT_EQ(guard->methods()[0].coverage, Coverage::kGuarded);
+  EXPECT_EQ(guard->methods()[3].coverage, Coverage::kObserved);
+
+  // Its calls are counted, and no one says that they were refused.
+  const auto stub = Echo::NewStub(server->InProcessChannel({}));
+  EXPECT_TRUE(CallEcho(*stub, CallKind::kBidi, "hello").status.ok());
+  registry.Force(Role::kServer, "", MethodOf(CallKind::kBidi),
+                 Override::kForcedOpen, TimePoint::max());
+  EXPECT_TRUE(CallEcho(*stub, CallKind::kBidi, "hello").status.ok());
+  EXPECT_EQ(registry.Snapshot(Role::kServer, "", MethodOf(CallKind::kBidi))
+                ->lifetime.of(Outcome::kOk),
+            1u);
+  EXPECT_EQ(guard->unheeded(), 0u);
+  server->Shutdown();
 }
 
 TEST(CoverageTest, ExemptMethodsAreLeftAlone) {

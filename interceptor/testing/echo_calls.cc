@@ -61,7 +61,8 @@ grpc::Status SyncBidi(const ChannelPtr& channel, grpc::ClientContext& context,
                       const EchoRequest& request) {
   EchoReply reply;
   const auto stream = Echo::NewStub(channel)->Bidi(&context);
-  if (stream->Write(request)) stream->Write(request);
+  // Within a process nothing is written that nobody reads.
+  if (stream->Write(request) && stream->Read(&reply)) stream->Write(request);
   stream->WritesDone();
   while (stream->Read(&reply)) {
   }
@@ -202,6 +203,9 @@ grpc::Status QueueBidi(const ChannelPtr& channel, grpc::ClientContext& context,
   for (int i = 0; i < 2 && ok; ++i) {
     stream->Write(request, queue.tag());
     ok = queue.Next("Write");
+    if (!ok || i == 1) continue;
+    stream->Read(&reply, queue.tag());
+    ok = queue.Next("Read");
   }
   if (ok) {
     stream->WritesDone(queue.tag());
@@ -232,12 +236,43 @@ grpc::Status GenericUnary(const ChannelPtr& channel,
   grpc::Status status;
   grpc::GenericStub stub(channel);
   // The name is gone when the call starts.
-  auto name = std::make_unique<std::string>(kUnary);
+  auto name = std::make_unique<std::string>(kUnaryMethod);
   const auto call =
       stub.PrepareUnaryCall(&context, *name, Serialized(request), queue.get());
   name.reset();
   call->StartCall();
   call->Finish(&reply, &status, queue.tag());
+  return Finished(queue, status);
+}
+
+// The stream through which a generic stub makes any kind of call.
+template <const char* method>
+grpc::Status GenericStream(const ChannelPtr& channel,
+                           grpc::ClientContext& context,
+                           const EchoRequest& request) {
+  Queue queue;
+  grpc::ByteBuffer reply;
+  grpc::Status status;
+  grpc::GenericStub stub(channel);
+  const auto stream = stub.PrepareCall(&context, method, queue.get());
+  stream->StartCall(queue.tag());
+  bool ok = queue.Next("start");
+  const int requests = method == kServerStreamMethod ? 1 : 2;
+  for (int i = 0; i < requests && ok; ++i) {
+    stream->Write(Serialized(request), queue.tag());
+    ok = queue.Next("Write");
+    if (!ok || i == 1 || method != kBidiMethod) continue;
+    stream->Read(&reply, queue.tag());
+    ok = queue.Next("Read");
+  }
+  if (ok) {
+    stream->WritesDone(queue.tag());
+    queue.Next("WritesDone");
+  }
+  do {
+    stream->Read(&reply, queue.tag());
+  } while (queue.Next("Read"));
+  stream->Finish(&status, queue.tag());
   return Finished(queue, status);
 }
 
@@ -390,6 +425,44 @@ grpc::Status CallbackBidi(const ChannelPtr& channel,
   return reactor.done.Await();
 }
 
+grpc::Status GenericCallbackUnary(const ChannelPtr& channel,
+                                  grpc::ClientContext& context,
+                                  const EchoRequest& request) {
+  grpc::GenericStub stub(channel);
+  const grpc::ByteBuffer bytes = Serialized(request);
+  grpc::ByteBuffer reply;
+  Done done;
+  stub.UnaryCall(&context, kUnaryMethod, grpc::StubOptions(), &bytes, &reply,
+                 [&done](const grpc::Status& s) { done.Set(s); });
+  return done.Await();
+}
+
+grpc::Status GenericCallbackBidi(const ChannelPtr& channel,
+                                 grpc::ClientContext& context,
+                                 const EchoRequest& request) {
+  struct Reactor : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+    void OnReadDone(bool ok) override {
+      ReleaseToGrpc(this);
+      if (ok) StartRead(&reply);
+    }
+    void OnDone(const grpc::Status& status) override {
+      AcquireFromGrpc(this);
+      done.Set(status);
+    }
+    grpc::ByteBuffer reply;
+    Done done;
+  };
+  grpc::GenericStub stub(channel);
+  const grpc::ByteBuffer bytes = Serialized(request);
+  Reactor reactor;
+  stub.PrepareBidiStreamingCall(&context, kBidiMethod, grpc::StubOptions(),
+                                &reactor);
+  reactor.StartWriteLast(&bytes, grpc::WriteOptions());
+  reactor.StartRead(&reactor.reply);
+  reactor.StartCall();
+  return reactor.done.Await();
+}
+
 // The same with the initial metadata held back until the first message.
 template <grpc::Status (*make)(const ChannelPtr&, grpc::ClientContext&,
                                const EchoRequest&)>
@@ -399,33 +472,151 @@ grpc::Status Corked(const ChannelPtr& channel, grpc::ClientContext& context,
   return make(channel, context, request);
 }
 
+// ---- dropped
+
+// Streams read what the server writes before it holds the call.
+
+using Await = std::function<void()>;
+
+void DropSyncClientStream(const ChannelPtr& channel,
+                          grpc::ClientContext& context,
+                          const EchoRequest& request, const Await& await) {
+  EchoReply reply;
+  const auto writer = Echo::NewStub(channel)->ClientStream(&context, &reply);
+  writer->Write(request);
+  await();
+}
+
+void DropSyncServerStream(const ChannelPtr& channel,
+                          grpc::ClientContext& context,
+                          const EchoRequest& request, const Await& await) {
+  EchoReply reply;
+  const auto reader = Echo::NewStub(channel)->ServerStream(&context, request);
+  reader->Read(&reply);
+  await();
+}
+
+void DropSyncBidi(const ChannelPtr& channel, grpc::ClientContext& context,
+                  const EchoRequest& request, const Await& await) {
+  EchoReply reply;
+  const auto stream = Echo::NewStub(channel)->Bidi(&context);
+  stream->Write(request);
+  stream->Read(&reply);
+  await();
+}
+
+void DropQueueUnary(const ChannelPtr& channel, grpc::ClientContext& context,
+                    const EchoRequest& request, const Await& await) {
+  Queue queue;
+  const auto call =
+      Echo::NewStub(channel)->AsyncUnary(&context, request, queue.get());
+  call->ReadInitialMetadata(queue.tag());
+  await();
+  context.TryCancel();
+  queue.Next("ReadInitialMetadata");
+}
+
+void DropQueueClientStream(const ChannelPtr& channel,
+                           grpc::ClientContext& context,
+                           const EchoRequest& request, const Await& await) {
+  Queue queue;
+  EchoReply reply;
+  const auto writer = Echo::NewStub(channel)->AsyncClientStream(
+      &context, &reply, queue.get(), queue.tag());
+  queue.Next("start");
+  writer->Write(request, queue.tag());
+  queue.Next("Write");
+  await();
+}
+
+void DropQueueServerStream(const ChannelPtr& channel,
+                           grpc::ClientContext& context,
+                           const EchoRequest& request, const Await& await) {
+  Queue queue;
+  EchoReply reply;
+  const auto reader = Echo::NewStub(channel)->AsyncServerStream(
+      &context, request, queue.get(), queue.tag());
+  queue.Next("start");
+  reader->Read(&reply, queue.tag());
+  queue.Next("Read");
+  await();
+}
+
+void DropQueueBidi(const ChannelPtr& channel, grpc::ClientContext& context,
+                   const EchoRequest& request, const Await& await) {
+  Queue queue;
+  EchoReply reply;
+  const auto stream =
+      Echo::NewStub(channel)->AsyncBidi(&context, queue.get(), queue.tag());
+  queue.Next("start");
+  stream->Write(request, queue.tag());
+  queue.Next("Write");
+  stream->Read(&reply, queue.tag());
+  queue.Next("Read");
+  await();
+}
+
+template <const char* method>
+void DropGenericStream(const ChannelPtr& channel, grpc::ClientContext& context,
+                       const EchoRequest& request, const Await& await) {
+  Queue queue;
+  grpc::GenericStub stub(channel);
+  const auto stream = stub.PrepareCall(&context, method, queue.get());
+  stream->StartCall(queue.tag());
+  queue.Next("start");
+  stream->WriteLast(Serialized(request), grpc::WriteOptions(), queue.tag());
+  queue.Next("Write");
+  if (method != kClientStreamMethod) {
+    grpc::ByteBuffer reply;
+    stream->Read(&reply, queue.tag());
+    queue.Next("Read");
+  }
+  await();
+}
+
 }  // namespace
 
 const std::vector<EchoCall>& EchoCalls() {
   static const auto& calls = *new std::vector<EchoCall>{
-      {"SyncUnary", kUnary, &SyncUnary},
-      {"SyncClientStream", kClientStream, &SyncClientStream},
-      {"SyncServerStream", kServerStream, &SyncServerStream},
-      {"SyncBidi", kBidi, &SyncBidi},
-      {"SyncBidiAwaitingMetadata", kBidi, &SyncBidiAwaitingMetadata},
-      {"SyncClientStreamCorked", kClientStream, &Corked<&SyncClientStream>},
-      {"SyncBidiCorked", kBidi, &Corked<&SyncBidi>},
-      {"CallbackUnary", kUnary, &CallbackUnary},
-      {"CallbackUnaryReactor", kUnary, &CallbackUnaryReactor},
-      {"CallbackClientStream", kClientStream, &CallbackClientStream},
-      {"CallbackServerStream", kServerStream, &CallbackServerStream},
-      {"CallbackBidi", kBidi, &CallbackBidi},
-      {"CallbackClientStreamCorked", kClientStream,
+      {"SyncUnary", kUnaryMethod, &SyncUnary},
+      {"SyncClientStream", kClientStreamMethod, &SyncClientStream,
+       &DropSyncClientStream},
+      {"SyncServerStream", kServerStreamMethod, &SyncServerStream,
+       &DropSyncServerStream},
+      {"SyncBidi", kBidiMethod, &SyncBidi, &DropSyncBidi},
+      {"SyncBidiAwaitingMetadata", kBidiMethod, &SyncBidiAwaitingMetadata},
+      {"SyncClientStreamCorked", kClientStreamMethod,
+       &Corked<&SyncClientStream>},
+      {"SyncBidiCorked", kBidiMethod, &Corked<&SyncBidi>},
+      {"CallbackUnary", kUnaryMethod, &CallbackUnary},
+      {"CallbackUnaryReactor", kUnaryMethod, &CallbackUnaryReactor},
+      {"CallbackClientStream", kClientStreamMethod, &CallbackClientStream},
+      {"CallbackServerStream", kServerStreamMethod, &CallbackServerStream},
+      {"CallbackBidi", kBidiMethod, &CallbackBidi},
+      {"CallbackClientStreamCorked", kClientStreamMethod,
        &Corked<&CallbackClientStream>},
-      {"CallbackBidiCorked", kBidi, &Corked<&CallbackBidi>},
-      {"QueueUnary", kUnary, &QueueUnary},
-      {"QueueUnaryAwaitingMetadata", kUnary, &QueueUnaryAwaitingMetadata},
-      {"QueueClientStream", kClientStream, &QueueClientStream<>},
-      {"QueueServerStream", kServerStream, &QueueServerStream},
-      {"QueueBidi", kBidi, &QueueBidi<>},
-      {"QueueClientStreamCorked", kClientStream, &QueueClientStream<true>},
-      {"QueueBidiCorked", kBidi, &QueueBidi<true>},
-      {"GenericUnary", kUnary, &GenericUnary},
+      {"CallbackBidiCorked", kBidiMethod, &Corked<&CallbackBidi>},
+      {"QueueUnary", kUnaryMethod, &QueueUnary, &DropQueueUnary},
+      {"QueueUnaryAwaitingMetadata", kUnaryMethod, &QueueUnaryAwaitingMetadata},
+      {"QueueClientStream", kClientStreamMethod, &QueueClientStream<>,
+       &DropQueueClientStream},
+      {"QueueServerStream", kServerStreamMethod, &QueueServerStream,
+       &DropQueueServerStream},
+      {"QueueBidi", kBidiMethod, &QueueBidi<>, &DropQueueBidi},
+      {"QueueClientStreamCorked", kClientStreamMethod,
+       &QueueClientStream<true>},
+      {"QueueBidiCorked", kBidiMethod, &QueueBidi<true>},
+      {"GenericUnary", kUnaryMethod, &GenericUnary},
+      {"GenericClientStream", kClientStreamMethod,
+       &GenericStream<kClientStreamMethod>,
+       &DropGenericStream<kClientStreamMethod>},
+      {"GenericServerStream", kServerStreamMethod,
+       &GenericStream<kServerStreamMethod>,
+       &DropGenericStream<kServerStreamMethod>},
+      {"GenericBidi", kBidiMethod, &GenericStream<kBidiMethod>,
+       &DropGenericStream<kBidiMethod>},
+      {"GenericCallbackUnary", kUnaryMethod, &GenericCallbackUnary},
+      {"GenericCallbackBidi", kBidiMethod, &GenericCallbackBidi},
   };
   return calls;
 }

@@ -7,6 +7,7 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/status.h>
 
+#include <functional>
 #include <memory>
 #include <ostream>
 #include <vector>
@@ -15,10 +16,12 @@
 
 namespace fusebox::testing {
 
-inline constexpr char kUnary[] = "/fusebox.testing.Echo/Unary";
-inline constexpr char kClientStream[] = "/fusebox.testing.Echo/ClientStream";
-inline constexpr char kServerStream[] = "/fusebox.testing.Echo/ServerStream";
-inline constexpr char kBidi[] = "/fusebox.testing.Echo/Bidi";
+inline constexpr char kUnaryMethod[] = "/fusebox.testing.Echo/Unary";
+inline constexpr char kClientStreamMethod[] =
+    "/fusebox.testing.Echo/ClientStream";
+inline constexpr char kServerStreamMethod[] =
+    "/fusebox.testing.Echo/ServerStream";
+inline constexpr char kBidiMethod[] = "/fusebox.testing.Echo/Bidi";
 
 struct EchoCall {
   // As a test is named: "CallbackBidiCorked".
@@ -29,6 +32,12 @@ struct EchoCall {
   grpc::Status (*make)(const std::shared_ptr<grpc::Channel>& channel,
                        grpc::ClientContext& context,
                        const EchoRequest& request);
+  // Starts the call, sends `request` and, when `await` has returned, drops the
+  // call without Finish(). Null where gRPC keeps the call until its end:
+  // synchronous unary calls and those with callbacks.
+  void (*drop)(const std::shared_ptr<grpc::Channel>& channel,
+               grpc::ClientContext& context, const EchoRequest& request,
+               const std::function<void()>& await) = nullptr;
 };
 
 // How googletest prints it.

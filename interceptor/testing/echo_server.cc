@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <utility>
 
 #include "interceptor/rejection.h"
 
@@ -32,6 +33,14 @@ EchoServer::EchoServer(int port) {
 EchoServer::~EchoServer() {
   Release();
   server_->Shutdown(std::chrono::system_clock::now());
+}
+
+std::shared_ptr<grpc::Channel> EchoServer::InProcessChannel(
+    std::vector<
+        std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>
+        interceptors) {
+  return server_->experimental().InProcessChannelWithInterceptors(
+      grpc::ChannelArguments(), std::move(interceptors));
 }
 
 void EchoServer::AwaitHeld(int calls) {

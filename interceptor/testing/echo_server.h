@@ -3,13 +3,16 @@
 #ifndef FUSEBOX_INTERCEPTOR_TESTING_ECHO_SERVER_H_
 #define FUSEBOX_INTERCEPTOR_TESTING_ECHO_SERVER_H_
 
+#include <grpcpp/channel.h>
 #include <grpcpp/server.h>
+#include <grpcpp/support/client_interceptor.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "interceptor/testing/echo.grpc.pb.h"
 
@@ -34,6 +37,12 @@ class EchoServer final : private Echo::Service {
 
   int port() const { return port_; }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  // A channel within the process.
+  std::shared_ptr<grpc::Channel> InProcessChannel(
+      std::vector<std::unique_ptr<
+          grpc::experimental::ClientInterceptorFactoryInterface>>
+          interceptors);
 
   // Times a handler was entered.
   int handled() const { return handled_; }

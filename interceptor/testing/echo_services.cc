@@ -7,8 +7,8 @@
 #include <thread>
 #include <utility>
 
-#include "interceptor/handoff/handoff.h"
 #include "interceptor/rejection.h"
+#include "interceptor/testing/echo_reactors.h"
 
 namespace fusebox::testing {
 namespace {
@@ -81,6 +81,21 @@ void EchoScript::Hold() {
   changed_.wait(lock, [this] { return released_; });
 }
 
+void EchoScript::End(const std::string& text,
+                     const grpc::ServerContextBase& context,
+                     std::function<void(const grpc::Status&)> finish) {
+  if (StartsWith(text, "hold")) {
+    Hold([text, finish = std::move(finish)] { finish(AskedFor(text)); });
+  } else if (text == "late") {
+    std::thread([&context, finish = std::move(finish)] {
+      Await([&context] { return DeadlinePassed(context); });
+      finish(grpc::Status::OK);
+    }).detach();
+  } else {
+    finish(AskedFor(text));
+  }
+}
+
 grpc::Status AskedFor(const std::string& text) {
   constexpr std::string_view kHold = "hold ";
   if (StartsWith(text, kHold)) return AskedFor(text.substr(kHold.size()));
@@ -95,6 +110,22 @@ grpc::Status AskedFor(const std::string& text) {
   }
   if (text == "throw") throw std::runtime_error("as asked for");
   return grpc::Status::OK;
+}
+
+// ---------------------------------------------------------------------------
+
+EchoRequest RequestIn(const grpc::ByteBuffer& bytes) {
+  grpc::ByteBuffer copy(bytes);
+  EchoRequest request;
+  grpc::SerializationTraits<EchoRequest>::Deserialize(&copy, &request);
+  return request;
+}
+
+void SetReply(const std::string& text, grpc::ByteBuffer* reply) {
+  EchoReply message;
+  message.set_text(text);
+  bool own_buffer = false;
+  grpc::SerializationTraits<EchoReply>::Serialize(message, reply, &own_buffer);
 }
 
 // ---------------------------------------------------------------------------
@@ -157,193 +188,32 @@ grpc::Status SyncEcho::Bidi(
 
 // ---------------------------------------------------------------------------
 
-namespace {
-
-// The end of a callback handler, for each kind of reactor.
-template <class Reactor>
-class ScriptedReactor : public Reactor {
- public:
-  ScriptedReactor(EchoScript& script, grpc::CallbackServerContext* context)
-      : script_(script), context_(context) {
-    ReleaseToGrpc(this);
-  }
-
-  void OnCancel() override {
-    AcquireFromGrpc(this);
-    bool finish = false;
-    {
-      const std::lock_guard<std::mutex> lock(mu_);
-      cancelled_ = true;
-      finish = waits_;
-    }
-    if (finish) FinishCancelled();
-  }
-  void OnDone() override {
-    AcquireFromGrpc(this);
-    delete this;
-  }
-
- protected:
-  // Only as the last thing: the reactor may be gone afterwards.
-  void Act(const std::string& text) {
-    ReleaseToGrpc(this);
-    if (StartsWith(text, "hold")) {
-      script_.Hold([this, text] { this->Finish(AskedFor(text)); });
-    } else if (text == "late") {
-      std::thread([this] {
-        Await([this] { return DeadlinePassed(*context_); });
-        this->Finish(grpc::Status::OK);
-      }).detach();
-    } else if (text == "cancelled") {
-      bool finish = false;
-      {
-        const std::lock_guard<std::mutex> lock(mu_);
-        waits_ = true;
-        finish = cancelled_;
-      }
-      if (finish) FinishCancelled();
-    } else {
-      this->Finish(AskedFor(text));
-    }
-  }
-
- private:
-  void FinishCancelled() {
-    this->Finish(grpc::Status(grpc::StatusCode::INTERNAL, "cancelled"));
-  }
-
-  EchoScript& script_;
-  grpc::CallbackServerContext* const context_;
-  std::mutex mu_;
-  bool cancelled_ = false;
-  bool waits_ = false;
-};
-
-class UnaryEcho final : public ScriptedReactor<grpc::ServerUnaryReactor> {
- public:
-  UnaryEcho(EchoScript& script, grpc::CallbackServerContext* context,
-            const std::string& text)
-      : ScriptedReactor(script, context) {
-    Act(text);
-  }
-};
-
-class ReadEcho final
-    : public ScriptedReactor<grpc::ServerReadReactor<EchoRequest>> {
- public:
-  ReadEcho(EchoScript& script, grpc::CallbackServerContext* context,
-           EchoReply* reply)
-      : ScriptedReactor(script, context), reply_(reply) {
-    ReleaseToGrpc(this);
-    StartRead(&request_);
-  }
-  void OnReadDone(bool ok) override {
-    AcquireFromGrpc(this);
-    if (ok) {
-      reply_->set_text(request_.text());
-      ReleaseToGrpc(this);
-      StartRead(&request_);
-    } else {
-      Act(reply_->text());
-    }
-  }
-
- private:
-  EchoRequest request_;
-  EchoReply* const reply_;
-};
-
-class WriteEcho final
-    : public ScriptedReactor<grpc::ServerWriteReactor<EchoReply>> {
- public:
-  WriteEcho(EchoScript& script, grpc::CallbackServerContext* context,
-            const EchoRequest* request)
-      : ScriptedReactor(script, context),
-        text_(request->text()),
-        left_(request->count()) {
-    reply_.set_text(text_);
-    Next();
-  }
-  void OnWriteDone(bool /*ok*/) override {
-    AcquireFromGrpc(this);
-    Next();
-  }
-
- private:
-  void Next() {
-    if (left_-- > 0) {
-      ReleaseToGrpc(this);
-      StartWrite(&reply_);
-    } else {
-      Act(text_);
-    }
-  }
-  const std::string text_;
-  int left_;
-  EchoReply reply_;
-};
-
-class BidiEcho final
-    : public ScriptedReactor<grpc::ServerBidiReactor<EchoRequest, EchoReply>> {
- public:
-  BidiEcho(EchoScript& script, grpc::CallbackServerContext* context)
-      : ScriptedReactor(script, context) {
-    ReleaseToGrpc(this);
-    StartRead(&request_);
-  }
-  void OnReadDone(bool ok) override {
-    AcquireFromGrpc(this);
-    if (ok) {
-      reply_.set_text(request_.text());
-      ReleaseToGrpc(this);
-      StartWrite(&reply_);
-    } else {
-      Act(reply_.text());
-    }
-  }
-  void OnWriteDone(bool ok) override {
-    AcquireFromGrpc(this);
-    if (ok) {
-      ReleaseToGrpc(this);
-      StartRead(&request_);
-    } else {
-      Act(reply_.text());
-    }
-  }
-
- private:
-  EchoRequest request_;
-  EchoReply reply_;
-};
-
-}  // namespace
-
 grpc::ServerUnaryReactor* CallbackEcho::Unary(
     grpc::CallbackServerContext* context, const EchoRequest* request,
     EchoReply* reply) {
   script_.CountRun();
-  reply->set_text(request->text());
   if (request->text() == "throw") AskedFor("throw");
-  return new UnaryEcho(script_, context, request->text());
+  return new UnaryReactor<EchoRequest, EchoReply>(script_, context, *request,
+                                                  reply);
 }
 
 grpc::ServerReadReactor<EchoRequest>* CallbackEcho::ClientStream(
     grpc::CallbackServerContext* context, EchoReply* reply) {
   script_.CountRun();
-  return new ReadEcho(script_, context, reply);
+  return new ReadReactor<EchoRequest, EchoReply>(script_, context, reply);
 }
 
 grpc::ServerWriteReactor<EchoReply>* CallbackEcho::ServerStream(
     grpc::CallbackServerContext* context, const EchoRequest* request) {
   script_.CountRun();
   if (request->text() == "throw") AskedFor("throw");
-  return new WriteEcho(script_, context, request);
+  return new WriteReactor<EchoRequest, EchoReply>(script_, context, *request);
 }
 
 grpc::ServerBidiReactor<EchoRequest, EchoReply>* CallbackEcho::Bidi(
     grpc::CallbackServerContext* context) {
   script_.CountRun();
-  return new BidiEcho(script_, context);
+  return new BidiReactor<EchoRequest, EchoReply>(script_, context);
 }
 
 // ---------------------------------------------------------------------------

@@ -55,6 +55,11 @@ class EchoScript {
   // The same, waiting.
   void Hold();
 
+  // Calls `finish` as `text` says, except for "cancelled": at once, when the
+  // deadline has passed, or at Release().
+  void End(const std::string& text, const grpc::ServerContextBase& context,
+           std::function<void(const grpc::Status&)> finish);
+
  private:
   std::atomic<int> runs_{0};
   std::mutex mu_;
@@ -69,6 +74,10 @@ grpc::Status AskedFor(const std::string& text);
 
 class SyncEcho final : public Echo::Service {
  public:
+  SyncEcho() = default;
+  // With a script that others share.
+  explicit SyncEcho(EchoScript* script) : script_(*script) {}
+
   EchoScript& script() { return script_; }
 
   grpc::Status Unary(grpc::ServerContext* context, const EchoRequest* request,
@@ -83,9 +92,12 @@ class SyncEcho final : public Echo::Service {
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<EchoReply, EchoRequest>* stream) override;
 
- private:
+  // Ends a call as `text` says.
   grpc::Status Act(grpc::ServerContext* context, const std::string& text);
-  EchoScript script_;
+
+ private:
+  EchoScript own_script_;
+  EchoScript& script_ = own_script_;
 };
 
 class CallbackEcho final : public Echo::CallbackService {
