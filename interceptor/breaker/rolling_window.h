@@ -144,7 +144,7 @@ class RollingWindow {
       const HeldShard shard(*this);
       if (shard) return Increment(shard->totals[index]);
     }
-    totals_[index].fetch_add(1, Sync::kRelaxed);
+    totals_[index].fetch_add(1, Sync::kRelease);
   }
 
   // Counts a good outcome the short way: if the last one in the shard at hand
@@ -182,8 +182,8 @@ class RollingWindow {
 
   // Counts an outcome in the lifetime totals alone. Wait-free.
   void CountTotalOnly(Outcome outcome, bool slow) {
-    outcomes_[static_cast<std::size_t>(outcome)].fetch_add(1, Sync::kRelaxed);
-    if (slow) outcomes_[kSlowWord].fetch_add(1, Sync::kRelaxed);
+    outcomes_[static_cast<std::size_t>(outcome)].fetch_add(1, Sync::kRelease);
+    if (slow) outcomes_[kSlowWord].fetch_add(1, Sync::kRelease);
   }
 
   // The window at `serial`, or at the newest bucket that anybody has counted in
@@ -197,13 +197,13 @@ class RollingWindow {
 
   OutcomeCounts Lifetime() const {
     OutcomeCounts counts;
+    counts.slow = outcomes_[kSlowWord].load(Sync::kAcquire);
     for (std::size_t i = 0; i < kCountedOutcomes; ++i) {
-      counts.by_outcome[i] = outcomes_[i].load(Sync::kRelaxed);
+      counts.by_outcome[i] = outcomes_[i].load(Sync::kAcquire);
     }
-    counts.slow = outcomes_[kSlowWord].load(Sync::kRelaxed);
     for (int i = 0; i < shard_count_; ++i) {
       for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
-        counts.by_outcome[k] += ShardAt(i).good[k].load(Sync::kRelaxed);
+        counts.by_outcome[k] += ShardAt(i).good[k].load(Sync::kAcquire);
       }
     }
     return counts;
@@ -211,10 +211,10 @@ class RollingWindow {
 
   std::uint64_t Read(Total total) const {
     const auto index = static_cast<std::size_t>(total);
-    std::uint64_t sum = totals_[index].load(Sync::kRelaxed);
+    std::uint64_t sum = totals_[index].load(Sync::kAcquire);
     if (index >= kSpreadTotals) return sum;
     for (int i = 0; i < shard_count_; ++i) {
-      sum += ShardAt(i).totals[index].load(Sync::kRelaxed);
+      sum += ShardAt(i).totals[index].load(Sync::kAcquire);
     }
     return sum;
   }
@@ -334,7 +334,7 @@ class RollingWindow {
                             Sync::kRelease);
       }
     }
-    if (start_over) shard.first.store(serial, Sync::kRelease);
+    if (start_over) shard.first.store(serial, Sync::kRelaxed);
     shard.last.store(serial, Sync::kRelease);
     return true;
   }
@@ -357,7 +357,7 @@ class RollingWindow {
     const std::int64_t oldest = serial - std::int64_t{buckets_} + 1;
     if (last < oldest) return true;
     const std::int64_t from =
-        std::max(oldest, shard.first.load(Sync::kAcquire));
+        std::max(oldest, shard.first.load(Sync::kRelaxed));
     if (from > last) {  // the writer is starting over there
       serial = from;
       return false;
@@ -373,16 +373,16 @@ class RollingWindow {
           (shard.good[k].load(Sync::kAcquire) - base) & ~kCellTagMask;
     }
     // Counts of a later bucket may be among them (W7).
-    return !IsAhead(shard.last.load(Sync::kRelaxed), serial);
+    return !IsAhead(shard.last.load(Sync::kAcquire), serial);
   }
 
   void Gather(std::size_t word_index, std::int64_t serial) {
     GatheredBucket& place =
         ring_[static_cast<std::uint64_t>(serial) % buckets_];
-    std::int64_t used_for = place.serial.load(Sync::kAcquire);
+    std::int64_t used_for = place.serial.load(Sync::kRelaxed);
     while (used_for < serial) {
       if (place.serial.compare_exchange_strong(used_for, serial,
-                                               Sync::kAcqRel)) {
+                                               Sync::kRelease)) {
         Retag(place, serial);
         used_for = serial;
       }
@@ -397,7 +397,7 @@ class RollingWindow {
         if ((seen & ~kTagMask) == ~kTagMask) return;  // W6
         next = seen + 1;
       } else {
-        if (place.serial.load(Sync::kAcquire) != serial) return;
+        if (place.serial.load(Sync::kRelaxed) != serial) return;
         next = Tag(serial) | 1;
       }
       if (word.compare_exchange_strong(seen, next, Sync::kAcqRel)) return;
@@ -410,8 +410,8 @@ class RollingWindow {
       std::uint64_t seen = word.load(Sync::kAcquire);
       if ((seen & kTagMask) == Tag(serial)) continue;
       // Asked after the load: a newer tag must not be taken for an old one.
-      if (place.serial.load(Sync::kAcquire) != serial) return;
-      word.compare_exchange_strong(seen, Tag(serial), Sync::kAcqRel);
+      if (place.serial.load(Sync::kRelaxed) != serial) return;
+      word.compare_exchange_strong(seen, Tag(serial), Sync::kRelease);
     }
   }
 
@@ -420,7 +420,7 @@ class RollingWindow {
     const std::int64_t used_for = place.serial.load(Sync::kAcquire);
     if (IsAhead(used_for, serial)) return false;
     if (used_for <= serial - std::int64_t{buckets_}) return true;
-    for (std::size_t k = 0; k < kWords; ++k) {
+    for (std::size_t k = kWords; k-- > 0;) {
       const std::uint64_t word = place.words[k].load(Sync::kAcquire);
       if ((word & kTagMask) != Tag(used_for)) continue;
       const std::uint64_t count = word & ~kTagMask;
@@ -431,7 +431,7 @@ class RollingWindow {
       }
     }
     // The place may have been taken for a later bucket meanwhile (W7).
-    return !IsAhead(place.serial.load(Sync::kRelaxed), serial);
+    return !IsAhead(place.serial.load(Sync::kAcquire), serial);
   }
 
   // Whether `newest` is later than `serial`, which is then moved up to it.
