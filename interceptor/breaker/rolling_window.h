@@ -334,7 +334,7 @@ class RollingWindow {
                             Sync::kRelease);
       }
     }
-    if (start_over) shard.first.store(serial, Sync::kRelaxed);
+    if (start_over) shard.first.store(serial, Sync::kRelease);
     shard.last.store(serial, Sync::kRelease);
     return true;
   }
@@ -357,7 +357,7 @@ class RollingWindow {
     const std::int64_t oldest = serial - std::int64_t{buckets_} + 1;
     if (last < oldest) return true;
     const std::int64_t from =
-        std::max(oldest, shard.first.load(Sync::kRelaxed));
+        std::max(oldest, shard.first.load(Sync::kAcquire));
     if (from > last) {  // the writer is starting over there
       serial = from;
       return false;

@@ -97,7 +97,8 @@ rl::memory_order RelacyOrder(Order order) {
 }
 
 bool Same(const Place& a, const Place& b) {
-  return a.line == b.line && std::strcmp(a.function, b.function) == 0;
+  return a.line == b.line && std::strcmp(a.function, b.function) == 0 &&
+         std::strcmp(a.file, b.file) == 0;
 }
 
 bool IsBroken(Fault fault, Operation operation, const Place& place) {
@@ -132,7 +133,8 @@ void Note(Operation operation, Order order, const Place& place, bool shared,
 }
 
 rl::debug_info Info(const Place& place) {
-  return rl::debug_info(place.function, "", static_cast<unsigned>(place.line));
+  return rl::debug_info(place.function, place.file,
+                        static_cast<unsigned>(place.line));
 }
 
 template <int kThreads>
@@ -254,7 +256,7 @@ bool Fits(Fault fault, const Site& site) {
 
 bool SameSite(const Site& a, const Site& b) {
   return a.operation == b.operation && a.line == b.line &&
-         a.function == b.function;
+         a.function == b.function && a.file == b.file;
 }
 
 }  // namespace
@@ -415,7 +417,9 @@ int RelacySync::ThreadSlot() {
 }
 
 void RelacySync::Pause() {
-  if (now.threads_run) rl::ctx().yield(1, rl::debug_info());
+  // Alone nobody has anything to wait for.
+  Check(now.threads_run, "waits for ever");
+  rl::ctx().yield(1, rl::debug_info());
 }
 
 // ---------------------------------------------------------------------------
@@ -428,6 +432,11 @@ void Check(bool holds, const char* what, Place place) {
 }
 
 Result Explore(const Case& test, const Variant& variant) {
+  return Explore(test, variant, true, true);
+}
+
+Result Explore(const Case& test, const Variant& variant, bool draw,
+               bool search) {
   if (test.bytes > kStorage) std::abort();
   // Words found shared stay so from one variant of a test to the next.
   static std::map<std::string, std::array<bool, kMaxWords>> learnt;
@@ -435,7 +444,8 @@ Result Explore(const Case& test, const Variant& variant) {
   now.test = &test;
   now.found_shared = learnt[test.name];
   now.fault = variant.fault;
-  now.broken = {variant.site.function.c_str(), variant.site.line};
+  now.broken = {variant.site.file.c_str(), variant.site.function.c_str(),
+                variant.site.line};
   now.broken_operation = variant.site.operation;
   now.failure = {};
   const bool intact = variant.fault == Fault::kNone;
@@ -444,12 +454,12 @@ Result Explore(const Case& test, const Variant& variant) {
 
   Result result;
   rl::test_params params;
-  if (test.drawn > 0) {
+  if (draw && test.drawn > 0) {
     params.search_type = rl::random_scheduler_type;
     params.iteration_count = static_cast<rl::iteration_t>(test.drawn);
     result.holds = ExploreOneWay(test, params, intact, result.drawn);
   }
-  if (result.holds && test.preemptions >= 0) {
+  if (search && result.holds && test.preemptions >= 0) {
     params.search_type = rl::fair_context_bound_scheduler_type;
     params.context_bound = static_cast<unsigned>(test.preemptions);
     result.holds = ExploreOneWay(test, params, intact, result.searched);
@@ -458,9 +468,9 @@ Result Explore(const Case& test, const Variant& variant) {
   result.failure = now.failure.data();
   for (int i = 0; i < now.noted; ++i) {
     const NotedSite& site = now.sites[static_cast<std::size_t>(i)];
-    result.sites.push_back({site.place.function, site.place.line,
-                            site.operation, site.order, site.shared,
-                            site.looked_again, ""});
+    result.sites.push_back({site.place.file, site.place.function,
+                            site.place.line, site.operation, site.order,
+                            site.shared, site.looked_again, ""});
   }
   result.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
@@ -488,6 +498,7 @@ std::string Describe(const Case& test, const Result& result) {
 }
 
 std::vector<std::string> Surprises(const std::vector<Case>& tests,
+                                   const std::vector<std::string>& files,
                                    const std::vector<Survivor>& survivors) {
   // What each test reaches.
   std::vector<std::vector<Site>> reached;
@@ -495,6 +506,8 @@ std::vector<std::string> Surprises(const std::vector<Case>& tests,
   for (const Case& test : tests) {
     reached.push_back(Explore(test).sites);
     for (const Site& site : reached.back()) {
+      const std::string file = site.file.substr(site.file.rfind('/') + 1);
+      if (std::find(files.begin(), files.end(), file) == files.end()) continue;
       const auto known =
           std::find_if(all.begin(), all.end(),
                        [&](const Site& s) { return SameSite(s, site); });
@@ -527,12 +540,16 @@ std::vector<std::string> Surprises(const std::vector<Case>& tests,
           std::string(FaultName(fault)) + " in " + site.name;
       std::string caught;
       const auto start = std::chrono::steady_clock::now();
-      for (std::size_t i = 0; i < tests.size() && caught.empty(); ++i) {
+      // Most are caught by a few draws.
+      for (std::size_t n = 0; n < 2 * tests.size() && caught.empty(); ++n) {
+        const std::size_t i = n % tests.size();
+        const bool drawing = n < tests.size();
         const bool reaches = std::any_of(
             reached[i].begin(), reached[i].end(),
             [&](const Site& s) { return SameSite(s, site) && s.shared; });
         if (!reaches) continue;
-        const Result result = Explore(tests[i], {fault, site});
+        const Result result =
+            Explore(tests[i], {fault, site}, drawing, !drawing);
         if (!result.holds) {
           caught = std::string(tests[i].name) + " (" + result.failure + ")";
         }

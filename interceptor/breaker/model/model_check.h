@@ -68,6 +68,7 @@ enum class Operation : unsigned char { kLoad, kStore, kSwap, kModify };
 
 // An operation in the source: "Gather: load 2" is the second load in Gather().
 struct Site {
+  std::string file;
   std::string function;
   int line;
   Operation operation;
@@ -94,6 +95,8 @@ struct Result {
 // Explores `test` over the code as it is, or broken by `variant`. Explains a
 // failure of the former on standard error, as Relacy tells it.
 Result Explore(const Case& test, const Variant& variant = Variant());
+Result Explore(const Case& test, const Variant& variant, bool draw,
+               bool search);
 
 // "12,345 interleavings drawn, 678 searched (all with at most 2 preemptions)".
 std::string Describe(const Case& test, const Result& result);
@@ -104,11 +107,12 @@ struct Survivor {
   const char* reason;
 };
 
-// Breaks every site that `tests` reach in every way that fits it, one at a
-// time, and prints which test caught it. Returns what was not as expected: the
-// variants that survived without being listed, and those listed that do not
-// exist or were caught.
+// Breaks every site that `tests` reach in the files named, in every way that
+// fits it, one at a time, and prints which test caught it. Returns what was not
+// as expected: the variants that survived without being listed, and those
+// listed that do not exist or were caught.
 std::vector<std::string> Surprises(const std::vector<Case>& tests,
+                                   const std::vector<std::string>& files,
                                    const std::vector<Survivor>& survivors);
 
 // Fails the interleaving at hand. Does not return then.

@@ -15,10 +15,12 @@ inline constexpr int kMaxThreads = 3;
 
 // Where in the code under test an operation stands.
 struct Place {
-  static constexpr Place Here(const char* function_here = __builtin_FUNCTION(),
+  static constexpr Place Here(const char* file_here = __builtin_FILE(),
+                              const char* function_here = __builtin_FUNCTION(),
                               int line_here = __builtin_LINE()) {
-    return {function_here, line_here};
+    return {file_here, function_here, line_here};
   }
+  const char* file;
   const char* function;
   int line;
 };
