@@ -382,7 +382,7 @@ class RollingWindow {
     std::int64_t used_for = place.serial.load(Sync::kRelaxed);
     while (used_for < serial) {
       if (place.serial.compare_exchange_strong(used_for, serial,
-                                               Sync::kRelease)) {
+                                               Sync::kSeqCst)) {
         Retag(place, serial);
         used_for = serial;
       }
@@ -400,7 +400,7 @@ class RollingWindow {
         if (place.serial.load(Sync::kRelaxed) != serial) return;
         next = Tag(serial) | 1;
       }
-      if (word.compare_exchange_strong(seen, next, Sync::kAcqRel)) return;
+      if (word.compare_exchange_strong(seen, next, Sync::kSeqCst)) return;
     }
   }
 
@@ -417,11 +417,11 @@ class RollingWindow {
 
   bool SumGathered(const GatheredBucket& place, std::int64_t& serial,
                    OutcomeCounts& counts) const {
-    const std::int64_t used_for = place.serial.load(Sync::kAcquire);
+    const std::int64_t used_for = place.serial.load(Sync::kSeqCst);
     if (IsAhead(used_for, serial)) return false;
     if (used_for <= serial - std::int64_t{buckets_}) return true;
     for (std::size_t k = kWords; k-- > 0;) {
-      const std::uint64_t word = place.words[k].load(Sync::kAcquire);
+      const std::uint64_t word = place.words[k].load(Sync::kSeqCst);
       if ((word & kTagMask) != Tag(used_for)) continue;
       const std::uint64_t count = word & ~kTagMask;
       if (k == kSlowWord) {

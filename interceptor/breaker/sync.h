@@ -29,6 +29,7 @@ struct StdSync {
   static constexpr std::memory_order kAcquire = std::memory_order_acquire;
   static constexpr std::memory_order kRelease = std::memory_order_release;
   static constexpr std::memory_order kAcqRel = std::memory_order_acq_rel;
+  static constexpr std::memory_order kSeqCst = std::memory_order_seq_cst;
 
   static int ThreadSlot() { return fusebox::ThreadSlot(); }
   static int Core() {

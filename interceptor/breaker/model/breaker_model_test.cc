@@ -9,7 +9,9 @@
 #include <iostream>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "interceptor/breaker/circuit_breaker.h"
@@ -35,9 +37,10 @@ constexpr TimePoint At(std::chrono::milliseconds since_start) {
 
 // A failure among a hundred calls is too much. Opened for 1 s, 2 s, 4 s; a
 // probe has 500 ms; the ramp takes 1 s.
-std::shared_ptr<const Policy> PolicyWith(std::int64_t min_requests) {
+std::shared_ptr<const Policy> PolicyWith(int buckets,
+                                         std::int64_t min_requests) {
   Settings settings;
-  settings.buckets = 1;
+  settings.buckets = buckets;
   settings.bucket_width = 60s;
   settings.min_requests = min_requests;
   settings.timeout_threshold = std::nullopt;
@@ -53,12 +56,28 @@ std::shared_ptr<const Policy> PolicyWith(std::int64_t min_requests) {
 }
 // Made before any exploration: what is made within must be freed within.
 const std::shared_ptr<const Policy>& QuickToOpen() {
-  static const auto policy = PolicyWith(0);
+  static const auto policy = PolicyWith(1, 0);
   return policy;
 }
 const std::shared_ptr<const Policy>& OpensAtTwo() {
-  static const auto policy = PolicyWith(1);
+  static const auto policy = PolicyWith(2, 1);
   return policy;
+}
+// Timeouts decide nothing; more than half must be system errors.
+const std::shared_ptr<const Policy>& OpensBySystemErrors() {
+  static const auto policy = [] {
+    Settings settings = QuickToOpen()->settings;
+    settings.failure_threshold = std::nullopt;
+    settings.system_error_threshold = 0.6;
+    return std::make_shared<const Policy>(settings);
+  }();
+  return policy;
+}
+
+void MakePolicies() {
+  QuickToOpen();
+  OpensAtTwo();
+  OpensBySystemErrors();
 }
 
 // A breaker, its permits, and what anybody can know of them from outside.
@@ -88,9 +107,9 @@ class BreakerScenario : public Scenario {
   BreakerSnapshot Snapshot(TimePoint now) {
     return breaker_.Snapshot(now, Draws());
   }
-  void OpenAt(TimePoint now) {
+  void OpenAt(TimePoint now, Outcome outcome = Outcome::kTimeout) {
     Breaker::Permit permit = Admit(now);
-    Finish(permit, Outcome::kTimeout, now);
+    Finish(permit, outcome, now);
   }
 
   // B5 and the rest that holds whatever happened.
@@ -225,6 +244,60 @@ class RaceForTheFreedSlot : public BreakerScenario {
   int out_ = 0;
 };
 
+// A probe fails in a way that decides nothing. Whoever gets its slot sees what
+// it counted.
+class SlotHandedOn : public BreakerScenario {
+ public:
+  SlotHandedOn() : BreakerScenario(OpensBySystemErrors()) {
+    OpenAt(At(0ms), Outcome::kSystemError);
+    probe_ = Admit(At(1500ms));
+  }
+  void Thread(int index) override {
+    if (index == 0) return Finish(probe_, Outcome::kTimeout, At(1600ms));
+    Breaker::Permit next = Admit(At(1600ms));
+    Finish(next, Outcome::kSystemError, At(1700ms));
+  }
+  void After() override {
+    const BreakerSnapshot snapshot = SettledSnapshot(At(1800ms));
+    MODEL_CHECK(snapshot.state == State::kHalfOpen && !snapshot.proved);
+    MODEL_CHECK(snapshot.window.total() == ended_ - 1);
+    CheckRecords(At(1800ms));
+  }
+
+ private:
+  Breaker::Permit probe_;
+};
+
+// The slot is given back at the end of the lease.
+class SlotFreedAtLeaseEnd : public BreakerScenario {
+ public:
+  SlotFreedAtLeaseEnd() : BreakerScenario(QuickToOpen()) {
+    OpenAt(At(0ms));
+    probe_ = Admit(At(1500ms));
+  }
+  void Thread(int index) override {
+    if (index == 0) return Finish(probe_, Outcome::kIgnored, At(1900ms));
+    next_ = Admit(At(2100ms));
+    if (!next_) MODEL_CHECK(last_->reason == RejectionReason::kOpen);
+  }
+  void After() override {
+    const BreakerSnapshot snapshot = SettledSnapshot(At(2200ms));
+    if (next_) {
+      MODEL_CHECK(snapshot.state == State::kHalfOpen);
+      MODEL_CHECK(snapshot.next_change == At(2600ms));
+      Finish(next_, Outcome::kIgnored, At(2200ms));
+    } else {
+      MODEL_CHECK(snapshot.state == State::kOpen);
+      MODEL_CHECK(snapshot.since == At(2000ms));
+    }
+    CheckRecords(At(2200ms));
+  }
+
+ private:
+  Breaker::Permit probe_;
+  Breaker::Permit next_;
+};
+
 // Two failures, each of which is enough.
 class OpeningAgainstOpening : public BreakerScenario {
  public:
@@ -251,7 +324,7 @@ class OpeningAgainstOpening : public BreakerScenario {
 };
 
 // Two failures that only together are enough: the later one must see both.
-template <Outcome other>
+template <Outcome other, int seconds_later>
 class OpeningTogether : public BreakerScenario {
  public:
   OpeningTogether() : BreakerScenario(OpensAtTwo()) {
@@ -259,11 +332,12 @@ class OpeningTogether : public BreakerScenario {
   }
   void Thread(int index) override {
     Finish(permits_[static_cast<std::size_t>(index)],
-           index == 0 ? Outcome::kTimeout : other, At(10ms));
+           index == 0 ? Outcome::kTimeout : other,
+           At(index * std::chrono::milliseconds(1000 * seconds_later)));
   }
   void After() override {
-    const BreakerSnapshot snapshot = SettledSnapshot(At(100ms));
-    MODEL_CHECK(snapshot.state == State::kOpen);
+    const BreakerSnapshot snapshot = SettledSnapshot(At(21000ms));
+    MODEL_CHECK(Transitions(snapshot, State::kClosed, State::kOpen) == 1);
     MODEL_CHECK(snapshot.window.failures() == 2);
   }
 
@@ -346,7 +420,9 @@ class LeaseEnd : public BreakerScenario {
       MODEL_CHECK(snapshot.state == State::kOpen);
       MODEL_CHECK(fell == 1);
       MODEL_CHECK(snapshot.generation == (lease_ended ? 2u : 3u));
-      MODEL_CHECK(snapshot.window.total() == (lease_ended ? 0u : 1u));
+      // Counted before the lease ended, or not at all.
+      MODEL_CHECK(snapshot.window.total() == 1 ||
+                  (lease_ended && snapshot.window.total() == 0));
       MODEL_CHECK(snapshot.next_probe ==
                   (lease_ended ? At(4000ms) : At(3900ms)));
       MODEL_CHECK(rejection_.reason == RejectionReason::kOpen);
@@ -442,6 +518,85 @@ class ForceAgainstForce : public BreakerScenario {
   }
 };
 
+// One operator forces the breaker, twice, as another looks. The second record
+// is the first one's again.
+class ForceAgainstReuse : public BreakerScenario {
+ public:
+  ForceAgainstReuse() : BreakerScenario(QuickToOpen()) {
+    breaker_.Force(Override::kForcedOpen, At(1000ms), At(10ms), Draws());
+  }
+  void Thread(int index) override {
+    if (index == 0) {
+      breaker_.Force(Override::kForcedClosed, At(2000ms), At(20ms), Draws());
+      breaker_.Force(Override::kForcedOpen, At(3000ms), At(30ms), Draws());
+      return;
+    }
+    const StateView view = breaker_.View(At(40ms), Draws());
+    MODEL_CHECK(1 <= view.changes && view.changes <= 3);
+    MODEL_CHECK(view.next_change ==
+                At(std::chrono::milliseconds(1000 * view.changes)));
+    MODEL_CHECK((view.override_state == Override::kForcedClosed) ==
+                (view.changes == 2));
+    MODEL_CHECK(view.generation == 1);
+  }
+  void After() override {
+    SettledSnapshot(At(100ms));
+    CheckRecords(At(200ms));
+  }
+};
+
+// One operator releases what another forces.
+class ReleaseAgainstForce : public BreakerScenario {
+ public:
+  ReleaseAgainstForce() : BreakerScenario(QuickToOpen()) {}
+  void Thread(int index) override {
+    if (index == 0) {
+      return breaker_.Force(Override::kForcedOpen, At(1000ms), At(10ms),
+                            Draws());
+    }
+    released_ = breaker_.Release(At(30ms), Draws());
+  }
+  void After() override {
+    const BreakerSnapshot snapshot = SettledSnapshot(At(100ms));
+    MODEL_CHECK(snapshot.override_state ==
+                (released_ ? Override::kNone : Override::kForcedOpen));
+    MODEL_CHECK(snapshot.generation == (released_ ? 2u : 1u));
+    MODEL_CHECK(snapshot.time_forced_open == (released_ ? 20ms : 90ms));
+    CheckRecords(At(200ms));
+  }
+
+ private:
+  bool released_ = false;
+};
+
+// Two operators force it again and again, and records change hands all the
+// time.
+class ForceStorm : public BreakerScenario {
+ public:
+  ForceStorm() : BreakerScenario(QuickToOpen()) {}
+  void Thread(int index) override {
+    for (int i = 0; i < 3 && index != 2; ++i) {
+      breaker_.Force(
+          index == 0 ? Override::kForcedOpen : Override::kForcedClosed,
+          index == 0 ? At(1000ms) : At(2000ms), At(10ms), Draws());
+    }
+    CheckView();
+  }
+  void After() override {
+    CheckView();
+    CheckRecords(At(200ms));
+  }
+
+ private:
+  void CheckView() {
+    const StateView view = breaker_.View(At(15ms), Draws());
+    if (view.override_state == Override::kNone) return;
+    MODEL_CHECK(view.next_change ==
+                (view.override_state == Override::kForcedOpen ? At(1000ms)
+                                                              : At(2000ms)));
+  }
+};
+
 // The breaker is reset while a probe ends.
 class ResetAgainstProbe : public BreakerScenario {
  public:
@@ -471,33 +626,29 @@ class ResetAgainstProbe : public BreakerScenario {
   Breaker::Permit probe_;
 };
 
-// Records come round twice while a call is answered: each state's own wait.
+// A record is used again while a call is answered: each state's own wait.
 class RejectionAgainstReuse : public BreakerScenario {
  public:
   RejectionAgainstReuse() : BreakerScenario(QuickToOpen()) { OpenAt(At(0ms)); }
   void Thread(int index) override {
     if (index == 0) {
-      // Opened from 0 to 1 s, from 1.6 to 3.6 s, from 3.8 to 7.8 s.
-      for (auto [probe_at, failed_at] :
-           {std::pair(1500ms, 1600ms), std::pair(3700ms, 3800ms)}) {
-        Breaker::Permit probe = Admit(At(probe_at));
-        MODEL_CHECK(static_cast<bool>(probe));
-        Finish(probe, Outcome::kTimeout, At(failed_at));
-      }
+      Breaker::Permit probe = Admit(At(1500ms));
+      MODEL_CHECK(static_cast<bool>(probe));
+      Finish(probe, Outcome::kTimeout, At(1600ms));  // open to 3.6 s
       return;
     }
     Breaker::Admission admission = breaker_.Admit(At(900ms), Draws());
     MODEL_CHECK(!admission.admitted());
     const Duration wait = admission.rejection->retry_after;
     if (admission.rejection->reason == RejectionReason::kOpen) {
-      MODEL_CHECK(wait == 100ms || wait == 2700ms || wait == 6900ms);
+      MODEL_CHECK(wait == 100ms || wait == 2700ms);
     } else {
-      MODEL_CHECK(wait == 1s);  // a lease until 2.0 or 4.2 s, at most 1 s
+      MODEL_CHECK(wait == 1s);  // the lease until 2.0 s, at most 1 s
     }
   }
   void After() override {
-    MODEL_CHECK(SettledSnapshot(At(4000ms)).generation == 4);
-    CheckRecords(At(4000ms));
+    MODEL_CHECK(SettledSnapshot(At(1700ms)).generation == 3);
+    CheckRecords(At(1700ms));
   }
 };
 
@@ -616,38 +767,46 @@ class SnapshotAgainstAll : public BreakerScenario {
 const std::vector<Case>& Cases() {
   static const std::vector<Case> cases = {
       CaseOf<OpeningAgainstOpening>("opening against opening", 2, 3000, 2),
-      CaseOf<OpeningTogether<Outcome::kTimeout>>("opening together", 2, 3000,
-                                                 2),
-      CaseOf<OpeningTogether<Outcome::kSystemError>>(
+      CaseOf<OpeningTogether<Outcome::kTimeout, 0>>("opening together", 2, 3000,
+                                                    2),
+      CaseOf<OpeningTogether<Outcome::kSystemError, 0>>(
           "opening together, by two classes", 2, 3000, 2),
+      CaseOf<OpeningTogether<Outcome::kTimeout, 21>>(
+          "opening together, in two buckets", 2, 3000, 2),
       CaseOf<RaceForTheProbe>("two and three admits racing for the probe", 3,
                               3000, 1),
       CaseOf<RaceForTheFreedSlot>("admits racing for a freed slot", 3, 3000, 1),
+      CaseOf<SlotHandedOn>("freed slot handed on", 2, 3000, 2),
+      CaseOf<SlotFreedAtLeaseEnd>("slot freed at the end of the lease", 2, 3000,
+                                  2),
+      CaseOf<ForceAgainstReuse>("force against records used again", 2, 3000, 2),
+      CaseOf<ForceStorm>("force storm", 3, 10000, -1),
+      CaseOf<ReleaseAgainstForce>("release against force", 2, 3000, 2),
       CaseOf<LateFinish<Outcome::kOk>>("late success against a new generation",
                                        2, 3000, 2),
       CaseOf<LateFinish<Outcome::kTimeout>>(
-          "late failure against a new generation", 2, 3000, 2),
+          "late failure against a new generation", 2, 20000, 1),
       CaseOf<LeaseEnd<Outcome::kOk>>("lease end against late success", 2, 3000,
                                      2),
       CaseOf<LeaseEnd<Outcome::kUserError>>("lease end against late proof", 2,
                                             3000, 2),
       CaseOf<LeaseEnd<Outcome::kTimeout>>("lease end against late failure", 2,
                                           3000, 2),
-      CaseOf<ForceAgainstTransition>("forced state against transition", 2, 3000,
-                                     2),
+      CaseOf<ForceAgainstTransition>("forced state against transition", 2,
+                                     20000, 1),
       CaseOf<ForceAgainstForce>("force against force", 3, 3000, 1),
-      CaseOf<ResetAgainstProbe>("reset against the end of a probe", 2, 3000, 2),
+      CaseOf<ResetAgainstProbe>("reset against the end of a probe", 2, 20000,
+                                1),
       CaseOf<RejectionAgainstReuse>("rejection against records used again", 2,
                                     3000, 2),
-      CaseOf<RampAgainstReuse>("ramp against records used again", 2, 3000, 2),
-      CaseOf<SnapshotAgainstAll>("snapshot against all", 2, 3000, 2),
+      CaseOf<RampAgainstReuse>("ramp against records used again", 2, 20000, 1),
+      CaseOf<SnapshotAgainstAll>("snapshot against all", 2, 20000, 1),
   };
   return cases;
 }
 
 TEST(BreakerModelTest, EveryInterleavingHolds) {
-  QuickToOpen();
-  OpensAtTwo();
+  MakePolicies();
   for (const Case& test : Cases()) {
     const Result result = Explore(test);
     EXPECT_TRUE(result.holds) << test.name << ": " << result.failure;
@@ -656,9 +815,20 @@ TEST(BreakerModelTest, EveryInterleavingHolds) {
 }
 
 TEST(BreakerModelTest, EveryBrokenVariantIsCaught) {
-  QuickToOpen();
-  OpensAtTwo();
-  const std::vector<Survivor> survivors = {};
+  MakePolicies();
+  const std::vector<Survivor> survivors = {
+      {"no second look in ClaimRecord: load 1",
+       "the swap that follows finds out, and tells what there is instead"},
+      {"no acquire in ReadRecord: load 4",
+       "takes four threads: an opening that fails leaves its generation in a "
+       "free record, and a call that reads it there is taken for stale. The "
+       "fields are read alike (B3)"},
+      {"no release in StoreRecord: store 4", "the other half of that"},
+      {"no release in FreeProbeSlot: compare-and-swap 1",
+       "what the probe counted is sequentially consistent, and Relacy runs "
+       "each "
+       "thread in its own order: it cannot free the slot before it counts"},
+  };
   for (const std::string& surprise :
        Surprises(Cases(), {"circuit_breaker.h", "circuit_breaker_inl.h"},
                  survivors)) {

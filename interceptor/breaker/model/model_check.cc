@@ -9,6 +9,7 @@
 #include <iostream>
 #include <map>
 #include <new>
+#include <numeric>
 #include <ostream>
 #include <sstream>
 #include <string>
@@ -40,6 +41,9 @@ using ModelledWord = rl::atomic<std::uint64_t>;
 constexpr int kMaxWords = 1024;
 constexpr int kMaxSites = 512;
 constexpr std::size_t kStorage = std::size_t{256} << 10;
+
+// At the first try of a broken variant.
+constexpr int kFewDraws = 1000;
 
 constexpr int kNobody = -1;
 constexpr int kSeveral = -2;
@@ -75,11 +79,21 @@ alignas(64) std::array<std::byte, kStorage> storage;
 
 int CurrentThread() { return now.threads_run ? rl::ctx().current_thread() : 0; }
 
-bool Acquires(Order order) {
-  return order == Order::kAcquire || order == Order::kAcqRel;
+bool Loads(Operation operation) { return operation != Operation::kStore; }
+bool Stores(Operation operation) { return operation != Operation::kLoad; }
+bool Acquires(Operation operation, Order order) {
+  return Loads(operation) &&
+         (order == Order::kAcquire || order == Order::kAcqRel ||
+          order == Order::kSeqCst);
 }
-bool Releases(Order order) {
-  return order == Order::kRelease || order == Order::kAcqRel;
+bool Releases(Operation operation, Order order) {
+  return Stores(operation) &&
+         (order == Order::kRelease || order == Order::kAcqRel ||
+          order == Order::kSeqCst);
+}
+Order OrderOf(bool acquires, bool releases) {
+  if (acquires) return releases ? Order::kAcqRel : Order::kAcquire;
+  return releases ? Order::kRelease : Order::kRelaxed;
 }
 
 rl::memory_order RelacyOrder(Order order) {
@@ -92,8 +106,10 @@ rl::memory_order RelacyOrder(Order order) {
       return rl::mo_release;
     case Order::kAcqRel:
       return rl::mo_acq_rel;
+    case Order::kSeqCst:
+      return rl::mo_seq_cst;
   }
-  return rl::mo_seq_cst;
+  return rl::mo_relaxed;
 }
 
 bool Same(const Place& a, const Place& b) {
@@ -107,11 +123,16 @@ bool IsBroken(Fault fault, Operation operation, const Place& place) {
 }
 
 Order OrderAt(Operation operation, Order order, const Place& place) {
+  const bool acquires = Acquires(operation, order);
+  const bool releases = Releases(operation, order);
   if (IsBroken(Fault::kNoAcquire, operation, place)) {
-    return Releases(order) ? Order::kRelease : Order::kRelaxed;
+    return OrderOf(false, releases);
   }
   if (IsBroken(Fault::kNoRelease, operation, place)) {
-    return Acquires(order) ? Order::kAcquire : Order::kRelaxed;
+    return OrderOf(acquires, false);
+  }
+  if (IsBroken(Fault::kNoTotalOrder, operation, place)) {
+    return OrderOf(acquires, releases);
   }
   return order;
 }
@@ -229,6 +250,8 @@ const char* FaultName(Fault fault) {
       return "no acquire";
     case Fault::kNoRelease:
       return "no release";
+    case Fault::kNoTotalOrder:
+      return "no total order";
     case Fault::kSecondLook:
       return "no second look";
     case Fault::kTorn:
@@ -242,9 +265,11 @@ bool Fits(Fault fault, const Site& site) {
     case Fault::kNone:
       return false;
     case Fault::kNoAcquire:
-      return Acquires(site.order);
+      return Acquires(site.operation, site.order);
     case Fault::kNoRelease:
-      return Releases(site.order);
+      return Releases(site.operation, site.order);
+    case Fault::kNoTotalOrder:
+      return site.order == Order::kSeqCst;
     case Fault::kSecondLook:
       return site.looked_again;
     case Fault::kTorn:
@@ -347,12 +372,15 @@ bool Word::CompareExchange(std::uint64_t& expected, std::uint64_t value,
   const std::uint64_t wanted = expected;
   bool done;
   if (IsBroken(Fault::kTorn, Operation::kSwap, place)) {
-    expected = word.load(Acquires(order) ? rl::mo_acquire : rl::mo_relaxed,
-                         Info(place));
+    expected = word.load(
+        RelacyOrder(OrderOf(Acquires(Operation::kModify, order), false)),
+        Info(place));
     done = expected == wanted;
     if (done) {
-      word.store(value, Releases(order) ? rl::mo_release : rl::mo_relaxed,
-                 Info(place));
+      word.store(
+          value,
+          RelacyOrder(OrderOf(false, Releases(Operation::kModify, order))),
+          Info(place));
     }
   } else {
     done = word.compare_exchange_strong(
@@ -378,9 +406,11 @@ std::uint64_t Word::ReadModifyWrite(Rmw kind, std::uint64_t value, Order order,
   ModelledWord& word = ModelOf(model_.data());
   std::uint64_t old = 0;
   if (IsBroken(Fault::kTorn, Operation::kModify, place)) {
-    old = word.load(Acquires(order) ? rl::mo_acquire : rl::mo_relaxed,
-                    Info(place));
-    word.store(next(old), Releases(order) ? rl::mo_release : rl::mo_relaxed,
+    old = word.load(
+        RelacyOrder(OrderOf(Acquires(Operation::kModify, order), false)),
+        Info(place));
+    word.store(next(old),
+               RelacyOrder(OrderOf(false, Releases(Operation::kModify, order))),
                Info(place));
   } else {
     const rl::memory_order relacy_order =
@@ -431,11 +461,10 @@ void Check(bool holds, const char* what, Place place) {
   rl::ctx().fail_test(what, rl::test_result_user_assert_failed, Info(place));
 }
 
-Result Explore(const Case& test, const Variant& variant) {
-  return Explore(test, variant, true, true);
-}
+namespace {
 
-Result Explore(const Case& test, const Variant& variant, bool draw,
+// As many draws as said, and a search if `test` has one and it is wanted.
+Result Explore(const Case& test, const Variant& variant, int drawn,
                bool search) {
   if (test.bytes > kStorage) std::abort();
   // Words found shared stay so from one variant of a test to the next.
@@ -454,9 +483,9 @@ Result Explore(const Case& test, const Variant& variant, bool draw,
 
   Result result;
   rl::test_params params;
-  if (draw && test.drawn > 0) {
+  if (drawn > 0) {
     params.search_type = rl::random_scheduler_type;
-    params.iteration_count = static_cast<rl::iteration_t>(test.drawn);
+    params.iteration_count = static_cast<rl::iteration_t>(drawn);
     result.holds = ExploreOneWay(test, params, intact, result.drawn);
   }
   if (search && result.holds && test.preemptions >= 0) {
@@ -476,6 +505,12 @@ Result Explore(const Case& test, const Variant& variant, bool draw,
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
   return result;
+}
+
+}  // namespace
+
+Result Explore(const Case& test, const Variant& variant) {
+  return Explore(test, variant, test.drawn, true);
 }
 
 std::string Describe(const Case& test, const Result& result) {
@@ -504,7 +539,8 @@ std::vector<std::string> Surprises(const std::vector<Case>& tests,
   std::vector<std::vector<Site>> reached;
   std::vector<Site> all;
   for (const Case& test : tests) {
-    reached.push_back(Explore(test).sites);
+    reached.push_back(
+        Explore(test, Variant(), std::min(test.drawn, kFewDraws), false).sites);
     for (const Site& site : reached.back()) {
       const std::string file = site.file.substr(site.file.rfind('/') + 1);
       if (std::find(files.begin(), files.end(), file) == files.end()) continue;
@@ -529,29 +565,36 @@ std::vector<std::string> Surprises(const std::vector<Case>& tests,
                 std::to_string(ordinal);
   }
 
+  std::vector<std::size_t> order(tests.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
   std::vector<std::string> surprises;
   std::map<std::string, bool> listed;
   for (const Survivor& survivor : survivors) listed[survivor.variant] = false;
   for (const Site& site : all) {
-    for (Fault fault : {Fault::kNoAcquire, Fault::kNoRelease,
-                        Fault::kSecondLook, Fault::kTorn}) {
+    for (Fault fault :
+         {Fault::kNoAcquire, Fault::kNoRelease, Fault::kNoTotalOrder,
+          Fault::kSecondLook, Fault::kTorn}) {
       if (!Fits(fault, site)) continue;
       const std::string name =
           std::string(FaultName(fault)) + " in " + site.name;
       std::string caught;
       const auto start = std::chrono::steady_clock::now();
-      // Most are caught by a few draws.
-      for (std::size_t n = 0; n < 2 * tests.size() && caught.empty(); ++n) {
-        const std::size_t i = n % tests.size();
-        const bool drawing = n < tests.size();
+      // Most are caught by a few draws, often by what caught the last one.
+      for (std::size_t n = 0; n < 2 * order.size() && caught.empty(); ++n) {
+        const auto at =
+            order.begin() + static_cast<std::ptrdiff_t>(n % order.size());
+        const std::size_t i = *at;
+        const bool few = n < order.size();
         const bool reaches = std::any_of(
             reached[i].begin(), reached[i].end(),
             [&](const Site& s) { return SameSite(s, site) && s.shared; });
-        if (!reaches) continue;
-        const Result result =
-            Explore(tests[i], {fault, site}, drawing, !drawing);
+        if (!reaches || (!few && listed.count(name) != 0)) continue;
+        const Result result = Explore(
+            tests[i], {fault, site},
+            few ? std::min(tests[i].drawn, kFewDraws) : tests[i].drawn, !few);
         if (!result.holds) {
           caught = std::string(tests[i].name) + " (" + result.failure + ")";
+          std::rotate(order.begin(), at, at + 1);
         }
       }
       const double seconds = std::chrono::duration<double>(

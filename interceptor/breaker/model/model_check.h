@@ -58,10 +58,11 @@ Case CaseOf(const char* name, int threads, int drawn, int preemptions) {
 // What may be done to an operation of the code under test.
 enum class Fault : unsigned char {
   kNone,
-  kNoAcquire,   // its order no longer acquires
-  kNoRelease,   // its order no longer releases
-  kSecondLook,  // a load returns what the thread already knows of the word
-  kTorn,        // a read-modify-write is a load and a store
+  kNoAcquire,     // its order no longer acquires
+  kNoRelease,     // its order no longer releases
+  kNoTotalOrder,  // it is no longer sequentially consistent
+  kSecondLook,    // a load returns what the thread already knows of the word
+  kTorn,          // a read-modify-write is a load and a store
 };
 
 enum class Operation : unsigned char { kLoad, kStore, kSwap, kModify };
@@ -95,13 +96,12 @@ struct Result {
 // Explores `test` over the code as it is, or broken by `variant`. Explains a
 // failure of the former on standard error, as Relacy tells it.
 Result Explore(const Case& test, const Variant& variant = Variant());
-Result Explore(const Case& test, const Variant& variant, bool draw,
-               bool search);
 
 // "12,345 interleavings drawn, 678 searched (all with at most 2 preemptions)".
 std::string Describe(const Case& test, const Result& result);
 
-// A broken variant that no test can tell from the intact code, and why.
+// A broken variant that no test can tell from the intact code, and why. It is
+// drawn, to keep the list honest, but not searched.
 struct Survivor {
   const char* variant;  // "no acquire in SumShard: load 1"
   const char* reason;

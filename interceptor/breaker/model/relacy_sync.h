@@ -9,7 +9,13 @@
 
 namespace fusebox::model {
 
-enum class Order : unsigned char { kRelaxed, kAcquire, kRelease, kAcqRel };
+enum class Order : unsigned char {
+  kRelaxed,
+  kAcquire,
+  kRelease,
+  kAcqRel,
+  kSeqCst
+};
 
 inline constexpr int kMaxThreads = 3;
 
@@ -114,6 +120,7 @@ struct RelacySync {
   static constexpr Order kAcquire = Order::kAcquire;
   static constexpr Order kRelease = Order::kRelease;
   static constexpr Order kAcqRel = Order::kAcqRel;
+  static constexpr Order kSeqCst = Order::kSeqCst;
 
   // Of each thread; while no threads run, that of thread 0. Set by scenarios.
   static inline std::array<int, kMaxThreads> slots = {};
