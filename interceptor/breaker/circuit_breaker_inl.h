@@ -104,7 +104,7 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
       ((Version(word) + 1) << kVersionShift) |
       (static_cast<std::uint64_t>(index) << kRecordShift) | next_flags;
   std::uint64_t expected = word;
-  if (!word_.compare_exchange_strong(expected, next, Sync::kAcqRel)) {
+  if (!word_.compare_exchange_strong(expected, next, Sync::kRelease)) {
     ReturnRecord(index);
     return 0;
   }

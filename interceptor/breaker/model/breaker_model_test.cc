@@ -74,7 +74,17 @@ const std::shared_ptr<const Policy>& OpensBySystemErrors() {
   return policy;
 }
 
+const std::shared_ptr<const Policy>& Draining() {
+  static const auto policy = [] {
+    Settings settings = QuickToOpen()->settings;
+    settings.drain_window_before_recovery = true;
+    return std::make_shared<const Policy>(settings);
+  }();
+  return policy;
+}
+
 void MakePolicies() {
+  Draining();
   QuickToOpen();
   OpensAtTwo();
   OpensBySystemErrors();
@@ -135,6 +145,14 @@ class BreakerScenario : public Scenario {
       MODEL_CHECK(told_[n].change.generation >= told_[n - 1].change.generation);
     }
     MODEL_CHECK(told_[view.changes + 1].times == 0);
+    std::uint32_t moves = 0;
+    for (const auto& from : snapshot.transitions) {
+      for (std::uint32_t n : from) moves += n;
+    }
+    for (std::uint32_t n = 1; n <= view.changes; ++n) {
+      if (told_[n].change.from != told_[n].change.to) --moves;
+    }
+    MODEL_CHECK(moves == 0);
     return snapshot;
   }
   // No record is lost: all but that of the word can still be taken.
@@ -321,6 +339,47 @@ class OpeningAgainstOpening : public BreakerScenario {
 
  private:
   std::array<Breaker::Permit, 2> permits_;
+};
+
+// Opened by one, reset and opened again by another.
+class OpenedTwice : public BreakerScenario {
+ public:
+  OpenedTwice() : BreakerScenario(QuickToOpen()) { permit_ = Admit(At(0ms)); }
+  void Thread(int index) override {
+    if (index == 0) return Finish(permit_, Outcome::kTimeout, At(10ms));
+    breaker_.Reset(At(20ms), Draws());
+    OpenAt(At(30ms));
+  }
+  void After() override {
+    const BreakerSnapshot snapshot = SettledSnapshot(At(100ms));
+    MODEL_CHECK(snapshot.state == State::kOpen);
+    MODEL_CHECK(snapshot.since == At(30ms));
+    MODEL_CHECK(snapshot.next_probe == At(1030ms));
+    MODEL_CHECK(snapshot.window.total() == 1);
+    CheckRecords(At(200ms));
+  }
+
+ private:
+  Breaker::Permit permit_;
+};
+
+// Open, and full of failures that have to roll out, until it is reset: never
+// half-open in between.
+class DrainingAgainstReset : public BreakerScenario {
+ public:
+  DrainingAgainstReset() : BreakerScenario(Draining()) { OpenAt(At(0ms)); }
+  void Thread(int index) override {
+    if (index == 0) {
+      breaker_.Reset(At(1500ms), Draws());
+      Breaker::Permit permit = Admit(At(1500ms));
+      return Finish(permit, Outcome::kOk, At(1500ms));
+    }
+    MODEL_CHECK(breaker_.View(At(1500ms), Draws()).state != State::kHalfOpen);
+  }
+  void After() override {
+    MODEL_CHECK(SettledSnapshot(At(1600ms)).state == State::kClosed);
+    CheckRecords(At(1600ms));
+  }
 };
 
 // Two failures that only together are enough: the later one must see both.
@@ -576,14 +635,15 @@ class ForceStorm : public BreakerScenario {
   ForceStorm() : BreakerScenario(QuickToOpen()) {}
   void Thread(int index) override {
     for (int i = 0; i < 3 && index != 2; ++i) {
-      breaker_.Force(
-          index == 0 ? Override::kForcedOpen : Override::kForcedClosed,
-          index == 0 ? At(1000ms) : At(2000ms), At(10ms), Draws());
+      const bool open = (index + i) % 2 == 0;
+      breaker_.Force(open ? Override::kForcedOpen : Override::kForcedClosed,
+                     open ? At(1000ms) : At(2000ms), At(i * 10ms), Draws());
     }
     CheckView();
   }
   void After() override {
     CheckView();
+    SettledSnapshot(At(100ms));
     CheckRecords(At(200ms));
   }
 
@@ -781,6 +841,8 @@ const std::vector<Case>& Cases() {
                                   2),
       CaseOf<ForceAgainstReuse>("force against records used again", 2, 3000, 2),
       CaseOf<ForceStorm>("force storm", 3, 10000, -1),
+      CaseOf<OpenedTwice>("opened twice", 2, 5000, 1),
+      CaseOf<DrainingAgainstReset>("draining against reset", 2, 3000, 2),
       CaseOf<ReleaseAgainstForce>("release against force", 2, 3000, 2),
       CaseOf<LateFinish<Outcome::kOk>>("late success against a new generation",
                                        2, 3000, 2),
