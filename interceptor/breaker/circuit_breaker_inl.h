@@ -528,7 +528,8 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
 
     std::array<std::int64_t, kStays> stays;
     for (std::size_t i = 0; i < kStays; ++i) {
-      // Pairs with the release in Swap(): whoever sees the stay sees its word.
+      // Pairs with the release in Swap(): whoever sees the stay sees its word
+      // (B7).
       stays[i] = stayed_ns_[i].load(Sync::kAcquire);
     }
     stays[StayOf(word)] += std::max<std::int64_t>(now - times.since, 0);

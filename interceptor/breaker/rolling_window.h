@@ -47,36 +47,54 @@ namespace fusebox {
 // Heap bytes: S * (96 + 16 B) + 56 B, each term rounded up to 64, for S shards
 // and B buckets.
 //
-// Invariants
+// Invariants, each with the test that fails without it: scenarios of
+// model/window_model_test.cc, which also drops each memory order and each
+// second look below once, or tests of rolling_window_test.cc.
 //  W1 A shard and its cells are written by one thread at a time, which sees
 //     what the one before wrote. Holds because a slot has one live owner, and
 //     the next one synchronizes with it through the slot table's lock; and
 //     because a borrower takes `borrowed` with acquire and gives it back with
-//     release.
+//     release. Tests: SlotTakenOver, BorrowedShard.
 //  W2 A word of cells[s % B] that carries the tag of s (its low 16 bits) holds
 //     its count as of the first moment of bucket s in that shard. Each word
 //     carries the tag itself, so nothing is torn. A place comes round every B
-//     serials, and a reader is never 2^16 serials behind.
+//     serials, and a reader is never 2^16 serials behind. Tests: TurningTwice,
+//     AfterManyJumpsTagsThatRepeatCountOnce.
 //  W3 Every serial in [first, last] that a window at `last` can hold has its
 //     cell: the writer fills the cells of the skipped buckets too, and names
 //     them in `first` and `last` afterwards, with release. A reader that finds
 //     another tag there has met a writer entering the next bucket and reads the
-//     window as of that one. So readers never wait for writers.
+//     window as of that one. So readers never wait for writers. Tests:
+//     StartingOver, StartingOverBesideFailures, BucketsWithoutCallsAreGaps.
 //  W4 A word of the gathered ring belongs to serial s iff bucket[s % B] == s
 //     and the word's tag is the low half of s. A word is changed only by
 //     compare-and-swap, by adding to a matching tag or by replacing another
-//     tag that was read before bucket[] still said s. A late writer of an older
+//     tag that was read before bucket[] still said s. Whoever wrote a newer tag
+//     had seen bucket[] move on: the word is read with acquire, so that
+//     bucket[] needs no order of its own there. A late writer of an older
 //     serial either finds bucket[] moved on, or its swap fails, or it leaves an
-//     older tag, which counts as zero. bucket[] never goes back.
+//     older tag, which counts as zero. bucket[] never goes back. Tests:
+//     RingPlaceTaken, RingPlaceTakenTwice, GatheringTogether.
 //  W5 Every word is brought to the new tag when its place is taken for a new
-//     serial, so a tag cannot be mistaken for one of 2^32 serials ago.
+//     serial, so a tag cannot be mistaken for one of 2^32 serials ago. Test:
+//     RingPlaceTakenTwice.
 //  W6 Gathered counts saturate at 2^32 - 1 for one bucket and class; those of
-//     shards are taken modulo 2^48.
+//     shards are taken modulo 2^48. Test: HugeCountsTest.
 //  W7 A sum is of one window in every part: a reader that finds somebody ahead
 //     of it starts over with the window at that newer bucket. Otherwise it
 //     could miss old successes and still see the failures beside them. It looks
 //     again after reading the counts of a shard or place: a count is released
-//     after its bucket, so whoever sees the one sees the other.
+//     after its bucket, so whoever sees the one sees the other. Each look
+//     acquires: the new start misses nothing that came before that bucket.
+//     Tests: RecordingAgainstRotation, TurningTwice, FailuresTurningTwice.
+//  W8 Of two threads that gather a count and then sum, one sees the other's: a
+//     judgement is not missed because each waited for the other's failure. The
+//     ring is written and summed in the order of sequential consistency. Test:
+//     OpeningTogether in model/breaker_model_test.cc.
+//  W9 Lifetime totals are added with release and read with acquire: whoever
+//     reads the ends of calls before their beginnings finds a beginning for
+//     each end, and whoever sums a window first finds no less in the lifetime.
+//     Tests: EndsBeforeBeginnings, SlowOutcomes.
 //
 // Thread-safe.
 template <class Sync>
@@ -197,6 +215,7 @@ class RollingWindow {
 
   OutcomeCounts Lifetime() const {
     OutcomeCounts counts;
+    // First, since it is counted last (W9).
     counts.slow = outcomes_[kSlowWord].load(Sync::kAcquire);
     for (std::size_t i = 0; i < kCountedOutcomes; ++i) {
       counts.by_outcome[i] = outcomes_[i].load(Sync::kAcquire);
@@ -420,7 +439,7 @@ class RollingWindow {
     const std::int64_t used_for = place.serial.load(Sync::kSeqCst);
     if (IsAhead(used_for, serial)) return false;
     if (used_for <= serial - std::int64_t{buckets_}) return true;
-    for (std::size_t k = kWords; k-- > 0;) {
+    for (std::size_t k = kWords; k-- > 0;) {  // slow ones, counted last, first
       const std::uint64_t word = place.words[k].load(Sync::kSeqCst);
       if ((word & kTagMask) != Tag(used_for)) continue;
       const std::uint64_t count = word & ~kTagMask;

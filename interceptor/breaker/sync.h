@@ -17,7 +17,8 @@ namespace fusebox {
 // A Sync policy provides
 //   Atomic<T>      load, store, exchange, compare_exchange_strong, fetch_add,
 //                  fetch_and, each with an explicit order;
-//   kRelaxed ...   the orders;
+//   kRelaxed, kAcquire, kRelease, kAcqRel, kSeqCst
+//                  the orders;
 //   ThreadSlot()   the calling thread's slot (thread_slot.h);
 //   Core()         the core the thread runs on, or any number >= 0: a hint;
 //   Pause()        a hint inside a retry loop.
