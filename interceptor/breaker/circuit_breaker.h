@@ -174,7 +174,8 @@ struct [[nodiscard]] BasicAdmission {
 //  B4 At most one probe is out: a probe is admitted only by the swap that sets
 //     the flag, and the flag is cleared only by swaps that end that probe (its
 //     permit holds the very word with the flag). Tests: RaceForTheProbe,
-//     RaceForTheFreedSlot.
+//     RaceForTheFreedSlot; in circuit_breaker_test.cc,
+//     AnIgnoredAnswerOfAnEarlierProbeFreesNothing.
 //  B5 Each permit adds one to kAdmitted and, when it ends, one to exactly one
 //     of: a lifetime outcome, ignored, stale. Tests: every scenario, at its end
 //     (SettledSnapshot).

@@ -65,7 +65,8 @@ namespace fusebox {
 //     them in `first` and `last` afterwards, with release. A reader that finds
 //     another tag there has met a writer entering the next bucket and reads the
 //     window as of that one. So readers never wait for writers. Tests:
-//     StartingOver, StartingOverBesideFailures, BucketsWithoutCallsAreGaps.
+//     StartingOver, StartingOverBesideFailures,
+//     RandomCountsOfManyThreadsOnManyCores.
 //  W4 A word of the gathered ring belongs to serial s iff bucket[s % B] == s
 //     and the word's tag is the low half of s. A word is changed only by
 //     compare-and-swap, by adding to a matching tag or by replacing another
