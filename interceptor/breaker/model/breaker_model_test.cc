@@ -898,5 +898,14 @@ TEST(BreakerModelTest, EveryBrokenVariantIsCaught) {
   }
 }
 
+// W8, which the tests of the window leave out.
+TEST(BreakerModelTest, WithoutATotalOrderAnOpeningIsMissed) {
+  MakePolicies();
+  for (const std::string& surprise :
+       Surprises(Cases(), {"rolling_window.h"}, {}, {Fault::kNoTotalOrder})) {
+    ADD_FAILURE() << surprise;
+  }
+}
+
 }  // namespace
 }  // namespace fusebox::model

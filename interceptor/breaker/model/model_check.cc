@@ -131,7 +131,9 @@ Order OrderAt(Operation operation, Order order, const Place& place) {
   if (IsBroken(Fault::kNoRelease, operation, place)) {
     return OrderOf(acquires, false);
   }
-  if (IsBroken(Fault::kNoTotalOrder, operation, place)) {
+  if (order == Order::kSeqCst &&
+      (!RelacySync::total_order ||
+       IsBroken(Fault::kNoTotalOrder, operation, place))) {
     return OrderOf(acquires, releases);
   }
   return order;
@@ -269,7 +271,7 @@ bool Fits(Fault fault, const Site& site) {
     case Fault::kNoRelease:
       return Releases(site.operation, site.order);
     case Fault::kNoTotalOrder:
-      return site.order == Order::kSeqCst;
+      return site.order == Order::kSeqCst && RelacySync::total_order;
     case Fault::kSecondLook:
       return site.looked_again;
     case Fault::kTorn:
@@ -534,7 +536,8 @@ std::string Describe(const Case& test, const Result& result) {
 
 std::vector<std::string> Surprises(const std::vector<Case>& tests,
                                    const std::vector<std::string>& files,
-                                   const std::vector<Survivor>& survivors) {
+                                   const std::vector<Survivor>& survivors,
+                                   const std::vector<Fault>& faults) {
   // What each test reaches.
   std::vector<std::vector<Site>> reached;
   std::vector<Site> all;
@@ -571,9 +574,7 @@ std::vector<std::string> Surprises(const std::vector<Case>& tests,
   std::map<std::string, bool> listed;
   for (const Survivor& survivor : survivors) listed[survivor.variant] = false;
   for (const Site& site : all) {
-    for (Fault fault :
-         {Fault::kNoAcquire, Fault::kNoRelease, Fault::kNoTotalOrder,
-          Fault::kSecondLook, Fault::kTorn}) {
+    for (Fault fault : faults) {
       if (!Fits(fault, site)) continue;
       const std::string name =
           std::string(FaultName(fault)) + " in " + site.name;

@@ -65,6 +65,10 @@ enum class Fault : unsigned char {
   kTorn,          // a read-modify-write is a load and a store
 };
 
+inline const std::vector<Fault> kAllFaults = {
+    Fault::kNoAcquire, Fault::kNoRelease, Fault::kNoTotalOrder,
+    Fault::kSecondLook, Fault::kTorn};
+
 enum class Operation : unsigned char { kLoad, kStore, kSwap, kModify };
 
 // An operation in the source: "Gather: load 2" is the second load in Gather().
@@ -107,13 +111,14 @@ struct Survivor {
   const char* reason;
 };
 
-// Breaks every site that `tests` reach in the files named, in every way that
-// fits it, one at a time, and prints which test caught it. Returns what was not
-// as expected: the variants that survived without being listed, and those
-// listed that do not exist or were caught.
-std::vector<std::string> Surprises(const std::vector<Case>& tests,
-                                   const std::vector<std::string>& files,
-                                   const std::vector<Survivor>& survivors);
+// Breaks every site that `tests` reach in the files named, with each of
+// `faults` that fits it, one at a time, and prints which test caught it.
+// Returns what was not as expected: the variants that survived without being
+// listed, and those listed that do not exist or were caught.
+std::vector<std::string> Surprises(
+    const std::vector<Case>& tests, const std::vector<std::string>& files,
+    const std::vector<Survivor>& survivors,
+    const std::vector<Fault>& faults = kAllFaults);
 
 // Fails the interleaving at hand. Does not return then.
 void Check(bool holds, const char* what, Place place = Place::Here());

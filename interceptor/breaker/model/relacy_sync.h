@@ -125,6 +125,12 @@ struct RelacySync {
   // Of each thread; while no threads run, that of thread 0. Set by scenarios.
   static inline std::array<int, kMaxThreads> slots = {};
 
+  // Whether kSeqCst is more than kAcqRel. Relacy's total order is that of its
+  // own execution, stricter than the standard's: it hides orders that are
+  // missing elsewhere, so code that needs it in one respect is better explored
+  // without it in all others.
+  static inline bool total_order = true;
+
   static int ThreadSlot();
   static int Core() { return 0; }
   static void Pause();
