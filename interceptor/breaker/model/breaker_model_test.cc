@@ -124,7 +124,7 @@ class BreakerScenario : public Scenario {
 
   // B5 and the rest that holds whatever happened.
   BreakerSnapshot SettledSnapshot(TimePoint now) {
-    const BreakerSnapshot snapshot = Snapshot(now);
+    BreakerSnapshot snapshot = Snapshot(now);
     MODEL_CHECK(snapshot.lifetime.total() + snapshot.ignored + snapshot.stale ==
                 ended_);
     MODEL_CHECK(snapshot.in_flight == admitted_ - ended_);

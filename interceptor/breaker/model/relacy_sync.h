@@ -78,8 +78,7 @@ template <class T>
 class Atomic {
  public:
   Atomic() : word_(0) {}
-  // Not explicit, as that of std::atomic.
-  Atomic(T value) : word_(static_cast<std::uint64_t>(value)) {}
+  explicit Atomic(T value) : word_(static_cast<std::uint64_t>(value)) {}
 
   T load(Order order, Place place = Place::Here()) const {
     return static_cast<T>(word_.Load(order, place));
