@@ -833,8 +833,7 @@ const std::vector<Case>& Cases() {
           "opening together, by two classes", 2, 3000, 2),
       CaseOf<OpeningTogether<Outcome::kTimeout, 21>>(
           "opening together, in two buckets", 2, 3000, 2),
-      CaseOf<RaceForTheProbe>("two and three admits racing for the probe", 3,
-                              3000, 1),
+      CaseOf<RaceForTheProbe>("three admits racing for the probe", 3, 3000, 1),
       CaseOf<RaceForTheFreedSlot>("admits racing for a freed slot", 3, 3000, 1),
       CaseOf<SlotHandedOn>("freed slot handed on", 2, 3000, 2),
       CaseOf<SlotFreedAtLeaseEnd>("slot freed at the end of the lease", 2, 3000,
