@@ -155,24 +155,37 @@ struct [[nodiscard]] BasicAdmission {
 //   records  kRecords of them; one belongs to the word, the others are free or
 //            being written by a thread about to swap the word
 //
-// Invariants
+// Invariants, each with the test that fails without it: scenarios of
+// model/breaker_model_test.cc, which also breaks each memory order, second look
+// and atomic step below once.
 //  B1 The version grows with every change of the word, so a word never comes
 //     back and a compare-and-swap succeeds only on exactly what was read.
+//     Tests: RaceForTheFreedSlot, ForceStorm.
 //  B2 A record is written only by the thread that claimed it, and only while it
-//     is not the word's. Claims are bits taken and given back by
-//     read-modify-write operations (acquire, release).
+//     is not the word's. Claims are bits taken (acquire) and given back
+//     (release) by read-modify-write operations. Tests: ForceAgainstForce,
+//     ForceStorm.
 //  B3 Values read from a record belong to the word if the word reads the same
 //     before and after: fields are stored with release after a claim that
-//     acquired the release of the swap which retired the record, so a reader
-//     that saw a newer field sees a newer word (read ReadRecord()).
+//     acquired the release of the swap which retired the record, and loaded
+//     with acquire, so a reader that saw a newer field sees a newer word (read
+//     ReadRecord()). Tests: ForceAgainstReuse, RejectionAgainstReuse,
+//     RampAgainstReuse, SnapshotAgainstAll.
 //  B4 At most one probe is out: a probe is admitted only by the swap that sets
 //     the flag, and the flag is cleared only by swaps that end that probe (its
-//     permit holds the very word with the flag).
+//     permit holds the very word with the flag). Tests: RaceForTheProbe,
+//     RaceForTheFreedSlot; in circuit_breaker_test.cc,
+//     AnIgnoredAnswerOfAnEarlierProbeFreesNothing.
 //  B5 Each permit adds one to kAdmitted and, when it ends, one to exactly one
-//     of: a lifetime outcome, ignored, stale.
+//     of: a lifetime outcome, ignored, stale. Tests: every scenario, at its end
+//     (SettledSnapshot).
 //  B6 A count goes to the serials of a word that was current after the call
 //     began and whose generation is the permit's; if the word moves on
 //     meanwhile, that serial is out of every later window (RollingWindow).
+//     Tests: LateFinish, LeaseEnd, ForceAgainstTransition.
+//  B7 What a change adds to the stays and transitions is released after the
+//     swap and acquired before the word is looked at again, so a snapshot never
+//     shows a change that its state does not. Test: SnapshotAgainstAll.
 //
 // Admission of a closed method is wait-free; recording is lock-free as long as
 // fewer than kRecords - 1 threads are suspended within the few instructions

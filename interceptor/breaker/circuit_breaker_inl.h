@@ -67,7 +67,7 @@ int BasicCircuitBreaker<Sync>::ClaimRecord() {
     if ((claims & bit) != 0) {
       ++index;
     } else if (claims_.compare_exchange_strong(claims, claims | bit,
-                                               Sync::kAcqRel)) {
+                                               Sync::kAcquire)) {
       return index;
     }
   }
@@ -76,7 +76,7 @@ int BasicCircuitBreaker<Sync>::ClaimRecord() {
 
 template <class Sync>
 void BasicCircuitBreaker<Sync>::ReturnRecord(int index) {
-  claims_.fetch_and(~(std::uint32_t{1} << index), Sync::kAcqRel);
+  claims_.fetch_and(~(std::uint32_t{1} << index), Sync::kRelease);
 }
 
 template <class Sync>
@@ -104,7 +104,7 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
       ((Version(word) + 1) << kVersionShift) |
       (static_cast<std::uint64_t>(index) << kRecordShift) | next_flags;
   std::uint64_t expected = word;
-  if (!word_.compare_exchange_strong(expected, next, Sync::kAcqRel)) {
+  if (!word_.compare_exchange_strong(expected, next, Sync::kRelease)) {
     ReturnRecord(index);
     return 0;
   }
@@ -119,7 +119,7 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
   stayed_ns_[StayOf(word)].fetch_add(times.since - old.since, Sync::kRelease);
   if (StateOf(word) != StateOf(next)) {
     transitions_[TransitionIndex(StateOf(word), StateOf(next))].fetch_add(
-        1, Sync::kRelaxed);
+        1, Sync::kRelease);
   }
   accounted_.fetch_add(1, Sync::kRelease);
   if (listener_ != nullptr && listener_->notify != nullptr) {
@@ -141,7 +141,7 @@ bool BasicCircuitBreaker<Sync>::FreeProbeSlot(std::uint64_t word) {
   std::uint64_t expected = word;
   const std::uint64_t next =
       (word & ~kProbeOut) + (std::uint64_t{1} << kVersionShift);
-  return word_.compare_exchange_strong(expected, next, Sync::kAcqRel);
+  return word_.compare_exchange_strong(expected, next, Sync::kRelease);
 }
 
 // ---------------------------------------------------------------------------
@@ -528,7 +528,8 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
 
     std::array<std::int64_t, kStays> stays;
     for (std::size_t i = 0; i < kStays; ++i) {
-      // Pairs with the release in Swap(): whoever sees the stay sees its word.
+      // Pairs with the release in Swap(): whoever sees the stay sees its word
+      // (B7).
       stays[i] = stayed_ns_[i].load(Sync::kAcquire);
     }
     stays[StayOf(word)] += std::max<std::int64_t>(now - times.since, 0);
@@ -541,10 +542,10 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
         if (from == to) continue;
         snapshot.transitions[static_cast<std::size_t>(from)]
                             [static_cast<std::size_t>(to)] =
-            transitions_[TransitionIndex(from, to)].load(Sync::kRelaxed);
+            transitions_[TransitionIndex(from, to)].load(Sync::kAcquire);
       }
     }
-    if (word_.load(Sync::kAcquire) != word) continue;
+    if (word_.load(Sync::kRelaxed) != word) continue;
 
     snapshot.lifetime = window_.Lifetime();
     snapshot.ignored = window_.Read(Window::Total::kIgnored);

@@ -47,36 +47,55 @@ namespace fusebox {
 // Heap bytes: S * (96 + 16 B) + 56 B, each term rounded up to 64, for S shards
 // and B buckets.
 //
-// Invariants
+// Invariants, each with the test that fails without it: scenarios of
+// model/window_model_test.cc, which also drops each memory order and each
+// second look below once, or tests of rolling_window_test.cc.
 //  W1 A shard and its cells are written by one thread at a time, which sees
 //     what the one before wrote. Holds because a slot has one live owner, and
 //     the next one synchronizes with it through the slot table's lock; and
 //     because a borrower takes `borrowed` with acquire and gives it back with
-//     release.
+//     release. Tests: SlotTakenOver, BorrowedShard.
 //  W2 A word of cells[s % B] that carries the tag of s (its low 16 bits) holds
 //     its count as of the first moment of bucket s in that shard. Each word
 //     carries the tag itself, so nothing is torn. A place comes round every B
-//     serials, and a reader is never 2^16 serials behind.
+//     serials, and a reader is never 2^16 serials behind. Tests: TurningTwice,
+//     AfterManyJumpsTagsThatRepeatCountOnce.
 //  W3 Every serial in [first, last] that a window at `last` can hold has its
 //     cell: the writer fills the cells of the skipped buckets too, and names
 //     them in `first` and `last` afterwards, with release. A reader that finds
 //     another tag there has met a writer entering the next bucket and reads the
-//     window as of that one. So readers never wait for writers.
+//     window as of that one. So readers never wait for writers. Tests:
+//     StartingOver, StartingOverBesideFailures,
+//     RandomCountsOfManyThreadsOnManyCores.
 //  W4 A word of the gathered ring belongs to serial s iff bucket[s % B] == s
 //     and the word's tag is the low half of s. A word is changed only by
 //     compare-and-swap, by adding to a matching tag or by replacing another
-//     tag that was read before bucket[] still said s. A late writer of an older
+//     tag that was read before bucket[] still said s. Whoever wrote a newer tag
+//     had seen bucket[] move on: the word is read with acquire, so that
+//     bucket[] needs no order of its own there. A late writer of an older
 //     serial either finds bucket[] moved on, or its swap fails, or it leaves an
-//     older tag, which counts as zero. bucket[] never goes back.
+//     older tag, which counts as zero. bucket[] never goes back. Tests:
+//     RingPlaceTaken, RingPlaceTakenTwice, GatheringTogether.
 //  W5 Every word is brought to the new tag when its place is taken for a new
-//     serial, so a tag cannot be mistaken for one of 2^32 serials ago.
+//     serial, so a tag cannot be mistaken for one of 2^32 serials ago. Test:
+//     RingPlaceTakenTwice.
 //  W6 Gathered counts saturate at 2^32 - 1 for one bucket and class; those of
-//     shards are taken modulo 2^48.
+//     shards are taken modulo 2^48. Test: HugeCountsTest.
 //  W7 A sum is of one window in every part: a reader that finds somebody ahead
 //     of it starts over with the window at that newer bucket. Otherwise it
 //     could miss old successes and still see the failures beside them. It looks
 //     again after reading the counts of a shard or place: a count is released
-//     after its bucket, so whoever sees the one sees the other.
+//     after its bucket, so whoever sees the one sees the other. Each look
+//     acquires: the new start misses nothing that came before that bucket.
+//     Tests: RecordingAgainstRotation, TurningTwice, FailuresTurningTwice.
+//  W8 Of two threads that gather a count and then sum, one sees the other's: a
+//     judgement is not missed because each waited for the other's failure. The
+//     ring is written and summed in the order of sequential consistency. Test:
+//     OpeningTogether in model/breaker_model_test.cc.
+//  W9 Lifetime totals are added with release and read with acquire: whoever
+//     reads the ends of calls before their beginnings finds a beginning for
+//     each end, and whoever sums a window first finds no less in the lifetime.
+//     Tests: EndsBeforeBeginnings, SlowOutcomes.
 //
 // Thread-safe.
 template <class Sync>
@@ -144,7 +163,7 @@ class RollingWindow {
       const HeldShard shard(*this);
       if (shard) return Increment(shard->totals[index]);
     }
-    totals_[index].fetch_add(1, Sync::kRelaxed);
+    totals_[index].fetch_add(1, Sync::kRelease);
   }
 
   // Counts a good outcome the short way: if the last one in the shard at hand
@@ -182,8 +201,8 @@ class RollingWindow {
 
   // Counts an outcome in the lifetime totals alone. Wait-free.
   void CountTotalOnly(Outcome outcome, bool slow) {
-    outcomes_[static_cast<std::size_t>(outcome)].fetch_add(1, Sync::kRelaxed);
-    if (slow) outcomes_[kSlowWord].fetch_add(1, Sync::kRelaxed);
+    outcomes_[static_cast<std::size_t>(outcome)].fetch_add(1, Sync::kRelease);
+    if (slow) outcomes_[kSlowWord].fetch_add(1, Sync::kRelease);
   }
 
   // The window at `serial`, or at the newest bucket that anybody has counted in
@@ -197,13 +216,14 @@ class RollingWindow {
 
   OutcomeCounts Lifetime() const {
     OutcomeCounts counts;
+    // First, since it is counted last (W9).
+    counts.slow = outcomes_[kSlowWord].load(Sync::kAcquire);
     for (std::size_t i = 0; i < kCountedOutcomes; ++i) {
-      counts.by_outcome[i] = outcomes_[i].load(Sync::kRelaxed);
+      counts.by_outcome[i] = outcomes_[i].load(Sync::kAcquire);
     }
-    counts.slow = outcomes_[kSlowWord].load(Sync::kRelaxed);
     for (int i = 0; i < shard_count_; ++i) {
       for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
-        counts.by_outcome[k] += ShardAt(i).good[k].load(Sync::kRelaxed);
+        counts.by_outcome[k] += ShardAt(i).good[k].load(Sync::kAcquire);
       }
     }
     return counts;
@@ -211,10 +231,10 @@ class RollingWindow {
 
   std::uint64_t Read(Total total) const {
     const auto index = static_cast<std::size_t>(total);
-    std::uint64_t sum = totals_[index].load(Sync::kRelaxed);
+    std::uint64_t sum = totals_[index].load(Sync::kAcquire);
     if (index >= kSpreadTotals) return sum;
     for (int i = 0; i < shard_count_; ++i) {
-      sum += ShardAt(i).totals[index].load(Sync::kRelaxed);
+      sum += ShardAt(i).totals[index].load(Sync::kAcquire);
     }
     return sum;
   }
@@ -373,16 +393,16 @@ class RollingWindow {
           (shard.good[k].load(Sync::kAcquire) - base) & ~kCellTagMask;
     }
     // Counts of a later bucket may be among them (W7).
-    return !IsAhead(shard.last.load(Sync::kRelaxed), serial);
+    return !IsAhead(shard.last.load(Sync::kAcquire), serial);
   }
 
   void Gather(std::size_t word_index, std::int64_t serial) {
     GatheredBucket& place =
         ring_[static_cast<std::uint64_t>(serial) % buckets_];
-    std::int64_t used_for = place.serial.load(Sync::kAcquire);
+    std::int64_t used_for = place.serial.load(Sync::kRelaxed);
     while (used_for < serial) {
       if (place.serial.compare_exchange_strong(used_for, serial,
-                                               Sync::kAcqRel)) {
+                                               Sync::kSeqCst)) {
         Retag(place, serial);
         used_for = serial;
       }
@@ -397,10 +417,10 @@ class RollingWindow {
         if ((seen & ~kTagMask) == ~kTagMask) return;  // W6
         next = seen + 1;
       } else {
-        if (place.serial.load(Sync::kAcquire) != serial) return;
+        if (place.serial.load(Sync::kRelaxed) != serial) return;
         next = Tag(serial) | 1;
       }
-      if (word.compare_exchange_strong(seen, next, Sync::kAcqRel)) return;
+      if (word.compare_exchange_strong(seen, next, Sync::kSeqCst)) return;
     }
   }
 
@@ -410,18 +430,18 @@ class RollingWindow {
       std::uint64_t seen = word.load(Sync::kAcquire);
       if ((seen & kTagMask) == Tag(serial)) continue;
       // Asked after the load: a newer tag must not be taken for an old one.
-      if (place.serial.load(Sync::kAcquire) != serial) return;
-      word.compare_exchange_strong(seen, Tag(serial), Sync::kAcqRel);
+      if (place.serial.load(Sync::kRelaxed) != serial) return;
+      word.compare_exchange_strong(seen, Tag(serial), Sync::kRelease);
     }
   }
 
   bool SumGathered(const GatheredBucket& place, std::int64_t& serial,
                    OutcomeCounts& counts) const {
-    const std::int64_t used_for = place.serial.load(Sync::kAcquire);
+    const std::int64_t used_for = place.serial.load(Sync::kSeqCst);
     if (IsAhead(used_for, serial)) return false;
     if (used_for <= serial - std::int64_t{buckets_}) return true;
-    for (std::size_t k = 0; k < kWords; ++k) {
-      const std::uint64_t word = place.words[k].load(Sync::kAcquire);
+    for (std::size_t k = kWords; k-- > 0;) {  // slow ones, counted last, first
+      const std::uint64_t word = place.words[k].load(Sync::kSeqCst);
       if ((word & kTagMask) != Tag(used_for)) continue;
       const std::uint64_t count = word & ~kTagMask;
       if (k == kSlowWord) {
@@ -431,7 +451,7 @@ class RollingWindow {
       }
     }
     // The place may have been taken for a later bucket meanwhile (W7).
-    return !IsAhead(place.serial.load(Sync::kRelaxed), serial);
+    return !IsAhead(place.serial.load(Sync::kAcquire), serial);
   }
 
   // Whether `newest` is later than `serial`, which is then moved up to it.

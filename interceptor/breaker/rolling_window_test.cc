@@ -470,5 +470,57 @@ TEST(RollingWindowThreadsTest, AReaderSeesWholeBucketsWhileTheyTurn) {
   });
 }
 
+// --- Counts that nobody lives to see -----------------------------------------
+
+// Every count is this many at once: three fill a word of the gathered ring.
+constexpr std::uint64_t kGatheredStep = 0xffffffff / 3;
+constexpr std::uint64_t kShardStep = std::uint64_t{1} << 47;
+
+// A Sync policy in which adding one adds a step.
+struct HugeSteps : TestSync {
+  template <class T>
+  class Atomic : public std::atomic<T> {
+   public:
+    using std::atomic<T>::atomic;
+    void store(T value, std::memory_order order) {
+      const T old = this->load();
+      std::atomic<T>::store(
+          value == old + 1 ? old + static_cast<T>(kShardStep) : value, order);
+    }
+    bool compare_exchange_strong(T& expected, T value,
+                                 std::memory_order order) {
+      return std::atomic<T>::compare_exchange_strong(
+          expected,
+          value == expected + 1 ? expected + static_cast<T>(kGatheredStep)
+                                : value,
+          order);
+    }
+  };
+};
+
+TEST(HugeCountsTest, GatheredOnesSaturateAndLeaveTheirTagAlone) {
+  TestSync::slot = 0;
+  RollingWindow<HugeSteps> window(1, /*shards=*/1);
+  for (int i = 0; i < 5; ++i) {
+    window.Count(Outcome::kTimeout, false, /*serial=*/100, 1, 0);
+    EXPECT_EQ(window.Sum(100).of(Outcome::kTimeout),
+              kGatheredStep * static_cast<std::uint64_t>(std::min(i + 1, 3)));
+  }
+  EXPECT_EQ(window.Lifetime().of(Outcome::kTimeout), 5u);
+  EXPECT_EQ(window.Sum(101).total(), 0u);
+}
+
+TEST(HugeCountsTest, ThoseOfShardsAreExactBeyondWhatACellHolds) {
+  TestSync::slot = 0;
+  RollingWindow<HugeSteps> window(1, /*shards=*/1);
+  for (int i = 0; i < 5; ++i) {
+    // Further apart than the window is long: a bucket of its own, not the next.
+    const std::int64_t serial = 100 + 2 * i;
+    window.Count(Outcome::kOk, false, serial, 1, 0);
+    EXPECT_EQ(window.Sum(serial).of(Outcome::kOk), kShardStep) << i;
+  }
+  EXPECT_EQ(window.Lifetime().of(Outcome::kOk), 5 * kShardStep);
+}
+
 }  // namespace
 }  // namespace fusebox

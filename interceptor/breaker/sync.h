@@ -17,7 +17,8 @@ namespace fusebox {
 // A Sync policy provides
 //   Atomic<T>      load, store, exchange, compare_exchange_strong, fetch_add,
 //                  fetch_and, each with an explicit order;
-//   kRelaxed ...   the orders;
+//   kRelaxed, kAcquire, kRelease, kAcqRel, kSeqCst
+//                  the orders;
 //   ThreadSlot()   the calling thread's slot (thread_slot.h);
 //   Core()         the core the thread runs on, or any number >= 0: a hint;
 //   Pause()        a hint inside a retry loop.
@@ -29,6 +30,7 @@ struct StdSync {
   static constexpr std::memory_order kAcquire = std::memory_order_acquire;
   static constexpr std::memory_order kRelease = std::memory_order_release;
   static constexpr std::memory_order kAcqRel = std::memory_order_acq_rel;
+  static constexpr std::memory_order kSeqCst = std::memory_order_seq_cst;
 
   static int ThreadSlot() { return fusebox::ThreadSlot(); }
   static int Core() {
