@@ -1,0 +1,1036 @@
+#!/usr/bin/env python3
+"""Changes the decision code in small ways, and looks whether a test notices.
+
+A *mutant* is the code with one comparison, logical operator, sum, minimum or
+constant changed. It is *killed* when a test fails, crashes or does not end; one
+that survives shows a line that no test depends on. Each survivor gets a test,
+or an entry in equivalents.txt that says why no test can tell.
+
+Nearly all mutants live in one program: an instrumented copy of the sources
+asks at each place whether it is the one to change (switch.h), so a mutant
+costs one run of the tests. What must be constant when compiled (the initial
+values of constexpr variables, array sizes) is changed and compiled one by one.
+
+Nothing is ever written into the tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from typing import Iterable, Iterator, Optional
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Tests that run together: the sooner one fails, the sooner it is over."""
+
+    name: str
+    gtest_filter: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    root: pathlib.Path
+    # The decision code: what is mutated.
+    mutated: tuple[str, ...]
+    # What else the tests link.
+    plain: tuple[str, ...]
+    # In the order in which they run.
+    tests: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    equivalents: pathlib.Path
+    libraries: tuple[str, ...] = ("-lgtest_main", "-lgmock", "-lgtest")
+
+
+_BREAKER = "interceptor/breaker/"
+# Threads meet in these; whether one of them kills a mutant may be luck.
+_THREADS = "*Threads*:*Concurrency*:ThreadRandom*"
+_TRACES = "*Twin*"
+
+FUSEBOX = Project(
+    root=ROOT,
+    mutated=(
+        _BREAKER + "outcome.h",
+        _BREAKER + "settings.h",
+        _BREAKER + "settings.cc",
+        _BREAKER + "state.h",
+        _BREAKER + "state.cc",
+        _BREAKER + "random.h",
+        _BREAKER + "policy.h",
+        _BREAKER + "policy.cc",
+        _BREAKER + "rolling_window.h",
+        _BREAKER + "circuit_breaker.h",
+        _BREAKER + "circuit_breaker_inl.h",
+        "interceptor/status_outcome.h",
+        "interceptor/status_outcome.cc",
+    ),
+    plain=(
+        _BREAKER + "circuit_breaker.cc",
+        _BREAKER + "random.cc",
+        _BREAKER + "thread_slot.cc",
+    ),
+    tests=(
+        _BREAKER + "state_test.cc",
+        _BREAKER + "settings_test.cc",
+        "interceptor/status_outcome_test.cc",
+        _BREAKER + "random_test.cc",
+        _BREAKER + "circuit_breaker_test.cc",
+        _BREAKER + "rolling_window_test.cc",
+        _BREAKER + "circuit_breaker_twin_test.cc",
+        _BREAKER + "circuit_breaker_concurrency_test.cc",
+    ),
+    stages=(
+        Stage("tests", f"-{_TRACES}:{_THREADS}"),
+        Stage("traces", f"{_TRACES}"),
+        Stage("threads", f"{_THREADS}"),
+    ),
+    equivalents=HERE / "equivalents.txt",
+)
+
+# --- Reading C++ --------------------------------------------------------------
+#
+# As far as it takes for code that clang-format has laid out: a binary operator
+# has blanks around it, the bracket of a template has none before it.
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>\s+|//[^\n]*|/\*.*?\*/)
+  | (?P<directive>^[ \t]*\#(?:\\\n|[^\n])*)
+  | (?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+')
+  | (?P<number>(?:0[xX][0-9a-fA-F'.]+(?:[pP][+-]?\d+)?
+              |\.?\d[\d'.]*(?:[eE][+-]?\d+)?)[uUlLfF]*)
+  | (?P<word>[A-Za-z_]\w*)
+  | (?P<mark>->\*|<<=|>>=|\.\.\.|::|->|\+\+|--|<<|<=|>=|==|!=|&&|\|\|
+           |[-+*/%&|^]=|.)
+    """,
+    re.VERBOSE | re.MULTILINE | re.DOTALL,
+)
+_OPEN = {"(": ")", "[": "]", "{": "}"}
+_CLOSE = {close: open_ for open_, close in _OPEN.items()}
+_ASSIGN = {"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="}
+
+
+@dataclasses.dataclass
+class Token:
+    kind: str
+    text: str
+    at: int
+    partner: int = -1  # of a bracket: the index of the other one
+    function: str = ""  # that it stands in
+
+    @property
+    def end(self) -> int:
+        return self.at + len(self.text)
+
+
+def tokenize(source: str) -> list[Token]:
+    tokens = [
+        Token(match.lastgroup or "", match.group(), match.start())
+        for match in _TOKEN.finditer(source)
+        if match.lastgroup not in ("space", "directive")
+    ]
+    open_: list[int] = []
+    for i, token in enumerate(tokens):
+        if token.kind != "mark":
+            continue
+        if token.text in _OPEN:
+            open_.append(i)
+        elif token.text in _CLOSE:
+            token.partner = open_.pop()
+            tokens[token.partner].partner = i
+    _name_functions(tokens)
+    return tokens
+
+
+def _name_functions(tokens: list[Token]) -> None:
+    """Says of each token which function (or class) it stands in."""
+    names = [""]
+    for i, token in enumerate(tokens):
+        if token.text == "}" and token.kind == "mark" and len(names) > 1:
+            names.pop()
+        token.function = names[-1]
+        if token.text == "{" and token.kind == "mark":
+            names.append(_name_of_block(tokens, i) or names[-1])
+
+
+_TRAILING = {"const", "noexcept", "override", "final", "mutable"}
+_NO_FUNCTION = {"if", "for", "while", "switch", "catch", "return", "decltype"}
+
+
+def _name_of_block(tokens: list[Token], brace: int) -> str:
+    i = brace - 1
+    while i > 0 and tokens[i].text in _TRAILING:
+        i -= 1
+    if tokens[i].text == ")":
+        name = tokens[tokens[i].partner - 1]
+        if name.kind == "word" and name.text not in _NO_FUNCTION:
+            return name.text
+        if tokens[tokens[i].partner - 2].text == "operator":
+            return "operator" + name.text
+        return ""
+    # class Name {, struct Name : Base {
+    while i > 0 and tokens[i].text not in (";", "{", "}", ")", "=", ","):
+        if tokens[i].text in ("class", "struct", "enum"):
+            words = [t.text for t in tokens[i + 1 : brace] if t.kind == "word"]
+            return words[0] if words else ""
+        i -= 1
+    return ""
+
+
+# --- Mutants ------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """What an entry of equivalents.txt names a mutant by."""
+
+    file: str
+    function: str
+    line: str
+    change: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.function}\n  {self.line}\n  {self.change}"
+
+
+@dataclasses.dataclass
+class Mutant:
+    id: int
+    key: Key
+    line_number: int
+    # One that is compiled alone: what it puts where.
+    compiled: bool = False
+    at: int = 0
+    old: str = ""
+    new: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.key.file}:{self.line_number}"
+        return f"{self.id:4} {where}: {self.key.change} in: {self.key.line}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Edit:
+    """Text put in place of source[at:end]. Of those at one place the lower
+    `rank` comes first."""
+
+    at: int
+    end: int
+    text: str
+    rank: int = 0
+
+
+_NEIGHBOUR = {
+    "<": "<=",
+    "<=": "<",
+    ">": ">=",
+    ">=": ">",
+    "==": "!=",
+    "!=": "==",
+    "+": "-",
+    "-": "+",
+    "&&": "||",
+    "||": "&&",
+    "+=": "-=",
+    "min": "max",
+    "max": "min",
+    "true": "false",
+    "false": "true",
+}
+_SPACED = {"<", "<=", ">", ">=", "==", "!=", "+", "-", "&&", "||"}
+
+
+class File:
+    """The places of one file that can be changed."""
+
+    def __init__(self, name: str, source: str):
+        self.name = name
+        self.source = source
+        self.tokens = tokenize(source)
+        self.edits: list[Edit] = []
+        self.mutants: list[Mutant] = []
+        self._seen: Counter[tuple[str, int, str]] = Counter()
+        self._fixed = self._find_fixed()
+        self._skipped = self._find_skipped()
+
+    def _find_fixed(self) -> set[int]:
+        """Tokens of what must be constant when compiled: the initial values of
+        constexpr variables."""
+        fixed: set[int] = set()
+        for i, token in enumerate(self.tokens):
+            if token.text == "constexpr" and not self._is_function(i):
+                while self.tokens[i].text != ";":
+                    fixed.add(i)
+                    i += 1
+        return fixed
+
+    def _find_skipped(self) -> set[int]:
+        """Tokens that are no decision: the numbers of enumerators, sizes and
+        alignments of types, assertions, the names of operators, concatenations
+        of strings."""
+        skipped: set[int] = set()
+        for i, token in enumerate(self.tokens):
+            if token.text == "enum":
+                while self.tokens[i].text not in "{;":
+                    i += 1
+                if self.tokens[i].text == "{":
+                    skipped.update(range(i, self.tokens[i].partner))
+            elif token.text in ("static_assert", "assert", "alignas"):
+                skipped.update(range(i, self.tokens[i + 1].partner))
+            elif token.text == "<" and not self._has_blanks(token):
+                skipped.update(range(i, self._end_of_angle(i)))
+            elif token.text == "[" and self._declares_array(i):
+                skipped.update(range(i, token.partner))
+            elif token.text == "operator":
+                skipped.add(i + 1)
+            elif token.text in ("+", "+=") and self._joins_strings(i):
+                skipped.add(i)
+        return skipped
+
+    def _declares_array(self, i: int) -> bool:
+        """Whether the [ at `i` stands in `Type name[`."""
+        before = self.tokens[i - 2 : i]
+        return (
+            all(token.kind == "word" for token in before)
+            and before[0].text != "return"
+        )
+
+    def _is_function(self, i: int) -> bool:
+        """Whether the constexpr at `i` begins a function."""
+        while self.tokens[i].text not in ("(", "=", "{", ";"):
+            i += 1
+        return self.tokens[i].text == "("
+
+    def _joins_strings(self, i: int) -> bool:
+        first = last = i
+        while self.tokens[first].text not in (";", "{", "}"):
+            first -= 1
+        while self.tokens[last].text not in (";", "{", "}"):
+            last += 1
+        return any(
+            t.kind == "string" or t.text in ("string", "to_string", "line", "text")
+            for t in self.tokens[first:last]
+        )
+
+    def _has_blanks(self, token: Token) -> bool:
+        """As a binary operator has."""
+        return (
+            self.source[token.at - 1].isspace()
+            and self.source[token.end : token.end + 1].isspace()
+        )
+
+    def _end_of_angle(self, i: int) -> int:
+        depth = 0
+        while True:
+            text = self.tokens[i].text
+            if text == "<":
+                depth += 1
+            elif text == ">":
+                depth -= 1
+            elif text == ">>":
+                depth -= 2
+            elif text in (";", "{"):
+                return i
+            if depth <= 0:
+                return i
+            i += 1
+
+    def _line_of(self, token: Token) -> tuple[int, str]:
+        begin = self.source.rfind("\n", 0, token.at) + 1
+        end = self.source.find("\n", token.at)
+        return self.source.count("\n", 0, begin) + 1, self.source[begin:end].strip()
+
+    def _add(self, token: Token, i: int, new: str, next_id: int) -> Mutant:
+        number, line = self._line_of(token)
+        old = token.text
+        change = f"{old} -> {new}"
+        # The same function may hold the same line again, or the line the token.
+        self._seen[token.function, line, change] += 1
+        nth = self._seen[token.function, line, change]
+        if nth > 1:
+            change += f", {nth}"
+        mutant = Mutant(
+            next_id,
+            Key(self.name, token.function, line, change),
+            number,
+            compiled=i in self._fixed,
+            at=token.at,
+            old=old,
+            new=new,
+        )
+        self.mutants.append(mutant)
+        return mutant
+
+    def find(self, next_id: int) -> int:
+        """Fills `mutants` and `edits`. Returns the next free id."""
+        for i, token in enumerate(self.tokens):
+            if i in self._skipped:
+                continue
+            news = self._changes(i, token)
+            if not news:
+                continue
+            ids = [next_id + k for k in range(len(news))]
+            for id_, new in zip(ids, news):
+                self._add(token, i, new, id_)
+            next_id += len(news)
+            if i not in self._fixed:
+                self._switch(i, token, ids[0])
+        for i, token in enumerate(self.tokens):
+            if token.text == "constexpr" and self._is_function(i):
+                self.edits.append(Edit(token.at, token.end, "inline"))
+        return next_id
+
+    def _changes(self, i: int, token: Token) -> list[str]:
+        text = token.text
+        if token.kind == "number":
+            return changed_numbers(text)
+        if text in ("true", "false"):
+            return [_NEIGHBOUR[text]]
+        if text in ("min", "max"):
+            is_std = self.tokens[i - 1].text == "::" and self.tokens[i - 2].text == "std"
+            return [_NEIGHBOUR[text]] if is_std else []
+        if token.kind != "mark":
+            return []
+        if text == "!":
+            return [""]
+        if text == "+=":
+            return [_NEIGHBOUR[text]]
+        if text in _SPACED and self._has_blanks(token):
+            if self.tokens[i - 1].text == "template":
+                return []
+            return [_NEIGHBOUR[text]]
+        return []
+
+    def _switch(self, i: int, token: Token, id_: int) -> None:
+        """Writes the place so that it asks for `id_`."""
+        text = token.text
+        if token.kind == "number":
+            call = "Number" if is_whole(text) else "Fraction"
+            if len(changed_numbers(text)) == 1:
+                call = "Zero"
+            self._replace(token, f"::fusebox_mutate::{call}({id_}, {text})")
+        elif text in ("true", "false"):
+            self._replace(token, f"::fusebox_mutate::Flag({id_}, {text})")
+        elif text == "!":
+            self._replace(token, f"::fusebox_mutate::Not{{{id_}}}->*")
+        elif text in ("min", "max"):
+            end, argument = token.end, "<>"
+            if self.tokens[i + 1].text == "<":
+                last = self.tokens[self._end_of_angle(i + 1)]
+                argument = self.source[token.end : last.end]
+                end = last.end
+            self.edits.append(
+                Edit(
+                    self.tokens[i - 2].at,
+                    end,
+                    f"::fusebox_mutate::{text.title()}{argument}{{{id_}}}",
+                )
+            )
+        elif text == "+=":
+            end = i + 1
+            while self.tokens[end].text not in (";", ")"):
+                end = max(end, self.tokens[end].partner) + 1
+            self._replace(token, f"+= ::fusebox_mutate::Added({id_},")
+            at = self.tokens[end].at
+            self.edits.append(Edit(at, at, ")", rank=0))
+        elif text in ("&&", "||"):
+            left = self.tokens[self._operand_begin(i)].at
+            right = self.tokens[self._operand_end(i)].end
+            on = f"::fusebox_mutate::On({id_})"
+            true = "::fusebox_mutate::True("
+            # By De Morgan: the other operator between negated operands.
+            self.edits.append(Edit(left, left, f"((({true}", rank=-right))
+            self._replace(token, f") != {on}) {text} ({true}")
+            self.edits.append(
+                Edit(right, right, f") != {on})) != {on})", rank=-left)
+            )
+        else:
+            self._replace(token, f"{text} ::fusebox_mutate::Site{{{id_}}} {text}")
+
+    def _replace(self, token: Token, text: str) -> None:
+        self.edits.append(Edit(token.at, token.end, text))
+
+    def _operand_begin(self, i: int) -> int:
+        """Of the && or || at `i`: where its left operand begins."""
+        stop = {",", ";", "?", ":", "(", "[", "{"} | _ASSIGN
+        if self.tokens[i].text == "&&":
+            stop.add("||")
+        i -= 1
+        while True:
+            previous = self.tokens[i - 1]
+            if self.tokens[i].text in _CLOSE and self.tokens[i].kind == "mark":
+                i = self.tokens[i].partner
+                previous = self.tokens[i - 1]
+            if previous.text in stop or previous.text == "return":
+                return i
+            i -= 1
+
+    def _operand_end(self, i: int) -> int:
+        stop = {",", ";", "?", ":", ")", "]", "}", "||"}
+        if self.tokens[i].text == "&&":
+            stop.add("&&")
+        i += 1
+        while True:
+            if self.tokens[i].text in _OPEN and self.tokens[i].kind == "mark":
+                i = self.tokens[i].partner
+            if self.tokens[i + 1].text in stop:
+                return i
+            i += 1
+
+    def switched_source(self) -> str:
+        out = []
+        at = 0
+        for edit in sorted(self.edits, key=lambda e: (e.at, e.end > e.at, e.rank)):
+            out += [self.source[at : edit.at], edit.text]
+            at = edit.end
+        out.append(self.source[at:])
+        return f'#include "bazel/mutate/switch.h"\n#line 1 "{self.name}"\n' + "".join(
+            out
+        )
+
+    def source_of(self, mutant: Mutant) -> str:
+        end = mutant.at + len(mutant.old)
+        return self.source[: mutant.at] + mutant.new + self.source[end:]
+
+
+def is_whole(number: str) -> bool:
+    return number_value(number)[0] == int(number_value(number)[0])
+
+
+def number_value(number: str) -> tuple[float, str]:
+    """The value and the suffix of a literal."""
+    text = number.replace("'", "")
+    is_hex = text[:2].lower() == "0x"
+    digits = text.rstrip("uUlL" if is_hex else "uUlLfF")
+    suffix = text[len(digits) :]
+    if is_hex and "p" in digits.lower():
+        return float.fromhex(digits), suffix
+    if re.search(r"[.eE]", digits) and not is_hex:
+        return float(digits), suffix
+    return int(digits, 0), suffix
+
+
+def changed_numbers(number: str) -> list[str]:
+    value, suffix = number_value(number)
+    if isinstance(value, int):
+        more = [f"{value + 1}{suffix}"]
+        return more if value == 0 else more + [f"{value - 1}{suffix}"]
+    if value == int(value):
+        return [repr(value + 1), repr(value - 1)]
+    return [repr(value * 2), repr(value / 2)]
+
+
+def find_mutants(project: Project) -> tuple[dict[str, File], list[Mutant]]:
+    files = {}
+    next_id = 1
+    for name in project.mutated:
+        files[name] = File(name, (project.root / name).read_text())
+        next_id = files[name].find(next_id)
+    return files, [mutant for file in files.values() for mutant in file.mutants]
+
+
+# --- Equivalents --------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    key: Key
+    # Only what threads do at the same moment can tell: such a mutant may well
+    # be killed now and then.
+    raced: bool
+    reason: str
+    line_number: int
+
+
+class BadEquivalents(Exception):
+    pass
+
+
+def read_equivalents(path: pathlib.Path) -> dict[Key, Entry]:
+    """Entries are separated by empty lines; see the head of the file."""
+    entries: dict[Key, Entry] = {}
+    block: list[tuple[int, str]] = []
+    lines = path.read_text().splitlines() if path.exists() else []
+    for number, line in enumerate([*lines, ""], start=1):
+        if line.startswith("#"):
+            continue
+        if line.strip():
+            block.append((number, line.strip()))
+            continue
+        if block:
+            entry = _parse_entry([text for _, text in block], block[0][0])
+            if entry.key in entries:
+                raise BadEquivalents(f"{path.name}:{entry.line_number}: twice")
+            entries[entry.key] = entry
+        block = []
+    return entries
+
+
+def _parse_entry(block: list[str], number: int) -> Entry:
+    match = re.fullmatch(r"(\S+), (.*)", block[0] + " ")
+    reason = re.match(r"(equivalent|raced): (\S.*)", " ".join(block[3:]))
+    if match is None or reason is None:
+        raise BadEquivalents(
+            f"equivalents.txt:{number}: an entry is 'file, function', the line, "
+            "the change, and 'equivalent: reason' or 'raced: reason'"
+        )
+    key = Key(match[1], match[2].strip(), block[1], block[2])
+    return Entry(key, reason[1] == "raced", reason[2], number)
+
+
+# --- Building and running -----------------------------------------------------
+
+
+class Stopped(Exception):
+    pass
+
+
+class Processes:
+    """Every process started here, so that all of them can be ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def run(
+        self,
+        command: list[str],
+        *,
+        env: Optional[dict[str, str]] = None,
+        cpu_seconds: Optional[int] = None,
+        wall_seconds: Optional[float] = None,
+    ) -> tuple[Optional[int], str]:
+        """The exit status, None if it took too long, and the output."""
+        with tempfile.TemporaryFile() as output:
+            with self._lock:
+                if self._stopped:
+                    raise Stopped
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=env,
+                    start_new_session=True,
+                )
+                self._running.add(process)
+            if cpu_seconds is not None:
+                self._limit(process.pid, cpu_seconds)
+            status: Optional[int] = None
+            try:
+                status = process.wait(timeout=wall_seconds)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                self._kill(process)
+                process.wait()
+                with self._lock:
+                    self._running.discard(process)
+            if self._stopped:
+                raise Stopped
+            if status in (-signal.SIGXCPU, -signal.SIGKILL):
+                status = None
+            output.seek(0)
+            return status, output.read(1 << 20).decode(errors="replace")
+
+    @staticmethod
+    def _limit(pid: int, cpu_seconds: int) -> None:
+        try:
+            for what, limit in (
+                (resource.RLIMIT_CPU, cpu_seconds),
+                (resource.RLIMIT_AS, 4 << 30),
+                (resource.RLIMIT_FSIZE, 64 << 20),
+                (resource.RLIMIT_CORE, 0),
+            ):
+                resource.prlimit(pid, what, (limit, limit))
+        except ProcessLookupError:
+            pass  # over already
+
+    @staticmethod
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                self._kill(process)
+
+
+class BuildError(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class Verdict:
+    mutant: Mutant
+    # The stage that killed it, "compiler", or "" for a survivor.
+    killed_by: str = ""
+    test: str = ""
+    timed_out: bool = False
+
+
+_COMPILE = ["g++", "-std=c++17", "-w", "-D_GLIBCXX_ASSERTIONS"]
+
+
+class Bench:
+    """Builds programs of mutants in a scratch directory, and runs them."""
+
+    def __init__(self, project: Project, scratch: pathlib.Path, jobs: int):
+        self.project = project
+        self.scratch = scratch
+        self.jobs = jobs
+        self.processes = Processes()
+        # Of each stage: processor seconds that it takes undisturbed.
+        self.clean_seconds: dict[str, float] = {}
+        self.program = scratch / "switched" / "tests"
+        self._plain_objects: dict[str, tuple[pathlib.Path, set[str]]] = {}
+
+    # What needs a lock of its own below: nothing; each mutant has a directory.
+
+    def _compile(
+        self, source: str, object_: pathlib.Path, overlay: pathlib.Path, level: str
+    ) -> None:
+        object_.parent.mkdir(parents=True, exist_ok=True)
+        copy = overlay / source
+        status, output = self.processes.run(
+            _COMPILE
+            + [level, "-MMD", f"-I{overlay}", f"-I{self.project.root}", f"-I{ROOT}"]
+            + ["-c", str(copy if copy.exists() else self.project.root / source)]
+            + ["-o", str(object_)],
+            wall_seconds=600,
+        )
+        if status != 0:
+            raise BuildError(output)
+
+    def _link(self, objects: Iterable[pathlib.Path], program: pathlib.Path) -> None:
+        status, output = self.processes.run(
+            ["g++", "-o", str(program), *map(str, objects)]
+            + [*self.project.libraries, "-pthread"],
+            wall_seconds=600,
+        )
+        if status != 0:
+            raise BuildError(output)
+
+    def _units(self) -> list[str]:
+        own = [name for name in self.project.mutated if name.endswith(".cc")]
+        return [*own, *self.project.plain]
+
+    def build_switched(self, files: dict[str, File]) -> None:
+        overlay = self.scratch / "switched"
+        for file in files.values():
+            path = overlay / file.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.switched_source())
+        objects = self._build_all(
+            [*self.project.tests, *self._units()], overlay, "-O1"
+        )
+        self._link(objects, self.program)
+
+    def _build_all(
+        self, sources: list[str], overlay: pathlib.Path, level: str
+    ) -> list[pathlib.Path]:
+        objects = [overlay / (source + ".o") for source in sources]
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+            for done in [
+                pool.submit(self._compile, source, object_, overlay, level)
+                for source, object_ in zip(sources, objects)
+            ]:
+                done.result()
+        return objects
+
+    def build_plain(self) -> None:
+        """The objects that mutants compiled one by one share."""
+        overlay = self.scratch / "plain"
+        overlay.mkdir()
+        sources = [*self.project.tests, *self._units()]
+        for source, object_ in zip(sources, self._build_all(sources, overlay, "-O0")):
+            needs = object_.with_suffix(".d").read_text().replace("\\\n", " ")
+            self._plain_objects[source] = (object_, set(needs.split()))
+
+    def check_clean(self) -> None:
+        """Runs the tests without a mutant."""
+        for stage in self.project.stages:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            status, output = self._run(self.program, stage, 0, 600)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if status != 0:
+                raise BuildError(f"{output}\nthe tests fail without a mutant")
+            self.clean_seconds[stage.name] = (
+                after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            )
+
+    def _run(
+        self, program: pathlib.Path, stage: Stage, id_: int, cpu_seconds: int
+    ) -> tuple[Optional[int], str]:
+        env = dict(os.environ, FUSEBOX_MUTANT=str(id_))
+        command = [str(program), f"--gtest_filter={stage.gtest_filter}"]
+        command += ["--gtest_fail_fast", "--gtest_break_on_failure"]
+        # A mutant may also sleep for ever, which costs no processor time.
+        return self.processes.run(
+            command,
+            env=env,
+            cpu_seconds=cpu_seconds,
+            wall_seconds=20 + 5 * cpu_seconds,
+        )
+
+    def judge(self, mutant: Mutant, files: dict[str, File]) -> Verdict:
+        if mutant.compiled:
+            return self._judge_compiled(mutant, files[mutant.key.file])
+        return self._judge_program(mutant, self.program, mutant.id, 10)
+
+    def _judge_program(
+        self, mutant: Mutant, program: pathlib.Path, id_: int, patience: float
+    ) -> Verdict:
+        for stage in self.project.stages:
+            limit = 2 + int(patience * self.clean_seconds[stage.name])
+            status, output = self._run(program, stage, id_, limit)
+            if status != 0:
+                running = re.findall(r"^\[ RUN      \] (\S+)", output, re.MULTILINE)
+                return Verdict(
+                    mutant,
+                    stage.name,
+                    running[-1] if running else "",
+                    timed_out=status is None,
+                )
+        return Verdict(mutant)
+
+    def _judge_compiled(self, mutant: Mutant, file: File) -> Verdict:
+        """One test after the other, as most of the time goes into compiling."""
+        overlay = self.scratch / f"mutant{mutant.id}"
+        path = overlay / file.name
+        path.parent.mkdir(parents=True)
+        path.write_text(file.source_of(mutant))
+        try:
+            objects = []
+            for source in self._units():
+                objects.append(self._object(source, file.name, overlay))
+            for test in self.project.tests:
+                object_ = self._object(test, file.name, overlay)
+                self._link([object_, *objects], overlay / "tests")
+                verdict = self._judge_program(mutant, overlay / "tests", 0, 40)
+                if verdict.killed_by:
+                    return verdict
+            return Verdict(mutant)
+        except BuildError:
+            return Verdict(mutant, "compiler")
+        finally:
+            shutil.rmtree(overlay)
+
+    def _object(
+        self, source: str, changed: str, overlay: pathlib.Path
+    ) -> pathlib.Path:
+        plain, needs = self._plain_objects[source]
+        if str(self.project.root / changed) not in needs:
+            return plain
+        object_ = overlay / (source + ".o")
+        self._compile(source, object_, overlay, "-O0")
+        return object_
+
+
+# --- The whole ----------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    print(f"dev: mutate: {text}", file=sys.stderr, flush=True)
+
+
+@dataclasses.dataclass
+class Tally:
+    entries: dict[Key, Entry]
+    killed: int = 0
+    timed_out: int = 0
+    uncompilable: int = 0
+    equivalent: int = 0
+    raced: int = 0
+    survivors: list[Mutant] = dataclasses.field(default_factory=list)
+    stale: list[str] = dataclasses.field(default_factory=list)
+    killers: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def add(self, verdict: Verdict, last_stage: str) -> None:
+        mutant = verdict.mutant
+        entry = self.entries.get(mutant.key)
+        if entry is not None and entry.raced:
+            if verdict.killed_by not in ("", last_stage):
+                self._not_equivalent(entry, verdict)
+            self.raced += 1
+        elif not verdict.killed_by:
+            if entry is None:
+                self.survivors.append(mutant)
+                say(f"SURVIVED {mutant}")
+            else:
+                self.equivalent += 1
+        else:
+            if entry is not None:
+                self._not_equivalent(entry, verdict)
+            self.killed += 1
+            self.timed_out += verdict.timed_out
+            self.uncompilable += verdict.killed_by == "compiler"
+            self.killers[verdict.test or verdict.killed_by] += 1
+
+    def _not_equivalent(self, entry: Entry, verdict: Verdict) -> None:
+        killer = verdict.test or verdict.killed_by
+        self.stale.append(
+            f"equivalents.txt:{entry.line_number}: {killer} kills this mutant"
+        )
+        say(f"STALE {self.stale[-1]}")
+
+    @property
+    def judged(self) -> int:
+        listed = self.equivalent + self.raced
+        return self.killed + listed + len(self.survivors)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.killed} killed ({self.timed_out} by timeout, "
+            f"{self.uncompilable} by the compiler), {self.equivalent} equivalent, "
+            f"{self.raced} raced, {len(self.survivors)} survived, "
+            f"{len(self.stale)} stale entries"
+        )
+
+
+def run(
+    project: Project,
+    files: dict[str, File],
+    chosen: list[Mutant],
+    tally: Tally,
+    jobs: int,
+    scratch: pathlib.Path,
+) -> None:
+    bench = Bench(project, scratch, jobs)
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
+    start = time.monotonic()
+    try:
+        say(f"building {len(chosen)} mutants")
+        bench.build_switched(files)
+        if any(mutant.compiled for mutant in chosen):
+            bench.build_plain()
+        bench.check_clean()
+        last_stage = project.stages[-1].name
+        shown = time.monotonic()
+        say(f"built in {shown - start:.0f} s; the tests pass without a mutant")
+        for done in concurrent.futures.as_completed(
+            [pool.submit(bench.judge, mutant, files) for mutant in chosen]
+        ):
+            tally.add(done.result(), last_stage)
+            if time.monotonic() - shown > 15:
+                shown = time.monotonic()
+                say(f"{tally.judged} of {len(chosen)}: {tally}")
+    finally:
+        bench.processes.stop()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def choose(
+    mutants: list[Mutant], only: Optional[str], sample: Optional[int], seed: int
+) -> list[Mutant]:
+    if only is not None:
+        ids = {int(id_) for id_ in re.findall(r"\d+", only)} if only[0].isdigit() else {}
+        mutants = [m for m in mutants if m.id in ids or m.key.file.endswith(only)]
+    if sample is not None:
+        # Of one program, so that nothing has to be compiled for one mutant.
+        mutants = [m for m in mutants if not m.compiled]
+        mutants = random.Random(seed).sample(mutants, min(sample, len(mutants)))
+    return sorted(mutants, key=lambda m: (m.compiled, m.id))
+
+
+def main(
+    arguments: list[str], project: Project = FUSEBOX, prog: str = "./dev mutate"
+) -> int:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Changes the decision code in small ways, one at a time; "
+        "fails unless a test notices each change or bazel/mutate/equivalents.txt "
+        "says why none can.",
+    )
+    parser.add_argument("--sample", type=int, help="judge so many mutants only")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample (1)")
+    parser.add_argument(
+        "--only", metavar="ID,...|FILE", help="judge these mutants only"
+    )
+    parser.add_argument("--list", action="store_true", help="list the mutants only")
+    parser.add_argument("--killers", action="store_true", help="show who kills most")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    options = parser.parse_args(arguments)
+
+    files, mutants = find_mutants(project)
+    chosen = choose(mutants, options.only, options.sample, options.seed)
+    if not chosen:
+        say("FAILED: no such mutant")
+        return 1
+    if options.list:
+        for mutant in chosen:
+            print(mutant)
+        return 0
+
+    try:
+        entries = read_equivalents(project.equivalents)
+    except BadEquivalents as bad:
+        say(f"FAILED: {bad}")
+        return 1
+    tally = Tally(entries)
+    known = {mutant.key for mutant in mutants}
+    for entry in entries.values():
+        if entry.key not in known:
+            tally.stale.append(
+                f"equivalents.txt:{entry.line_number}: there is no such mutant"
+            )
+            say(f"STALE {tally.stale[-1]}")
+
+    # The shell lets programs in the background ignore the first.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
+    start = time.monotonic()
+    if len(chosen) < len(mutants):
+        drawn = f", drawn with seed {options.seed}" if options.sample else ""
+        say(f"{len(chosen)} of {len(mutants)} mutants{drawn}")
+    interrupted = False
+    with tempfile.TemporaryDirectory(prefix="fusebox-mutate-") as scratch:
+        try:
+            run(project, files, chosen, tally, options.jobs, pathlib.Path(scratch))
+        except KeyboardInterrupt:
+            interrupted = True
+        except BuildError as error:
+            print(error, file=sys.stderr)
+            say("FAILED: this does not build")
+            return 1
+
+    if options.killers:
+        for name, count in tally.killers.most_common(20):
+            say(f"{count:5} {name}")
+    minutes = (time.monotonic() - start) / 60
+    summary = f"{tally.judged} of {len(chosen)} mutants: {tally}, {minutes:.1f} min"
+    if interrupted:
+        say(f"INTERRUPTED, {summary}")
+        return 130
+    if tally.survivors or tally.stale:
+        say(f"FAILED, {summary}")
+        return 1
+    say(summary)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
