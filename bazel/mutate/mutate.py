@@ -92,6 +92,7 @@ FUSEBOX = Project(
         _BREAKER + "settings_test.cc",
         "interceptor/status_outcome_test.cc",
         _BREAKER + "random_test.cc",
+        _BREAKER + "policy_test.cc",
         _BREAKER + "circuit_breaker_test.cc",
         _BREAKER + "rolling_window_test.cc",
         _BREAKER + "circuit_breaker_twin_test.cc",
@@ -1026,6 +1027,8 @@ def main(
         say(f"INTERRUPTED, {summary}")
         return 130
     if tally.survivors or tally.stale:
+        for mutant in tally.survivors:
+            print(f"{mutant.key}\n  equivalent: ?\n")
         say(f"FAILED, {summary}")
         return 1
     say(summary)

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Mutates a toy, whose tests are first good and then not."""
 
 import contextlib
@@ -7,7 +8,7 @@ import pathlib
 import tempfile
 import unittest
 
-from bazel.mutate import mutate
+import mutate
 
 CODE = """\
 #ifndef TOY_H_
