@@ -44,6 +44,9 @@ class Stage:
 
     name: str
     gtest_filter: str
+    # Threads meet in it: what it kills once it may miss the next time, so its
+    # kills do not count.
+    by_luck: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +64,6 @@ class Project:
 
 
 _BREAKER = "interceptor/breaker/"
-# Threads meet in these; whether one of them kills a mutant may be luck.
 _THREADS = "*Threads*:*Concurrency*:ThreadRandom*"
 _TRACES = "*Twin*"
 
@@ -101,7 +103,7 @@ FUSEBOX = Project(
     stages=(
         Stage("tests", f"-{_TRACES}:{_THREADS}"),
         Stage("traces", f"{_TRACES}"),
-        Stage("threads", f"{_THREADS}"),
+        Stage("threads", f"{_THREADS}", by_luck=True),
     ),
     equivalents=HERE / "equivalents.txt",
 )
@@ -181,11 +183,11 @@ def _name_of_block(tokens: list[Token], brace: int) -> str:
     while i > 0 and tokens[i].text in _TRAILING:
         i -= 1
     if tokens[i].text == ")":
-        name = tokens[tokens[i].partner - 1]
+        before, name = tokens[tokens[i].partner - 2 : tokens[i].partner]
+        if before.text in ("~", "operator"):
+            return before.text + name.text
         if name.kind == "word" and name.text not in _NO_FUNCTION:
             return name.text
-        if tokens[tokens[i].partner - 2].text == "operator":
-            return "operator" + name.text
         return ""
     # class Name {, struct Name : Base {
     while i > 0 and tokens[i].text not in (";", "{", "}", ")", "=", ","):
@@ -554,8 +556,7 @@ def find_mutants(project: Project) -> tuple[dict[str, File], list[Mutant]]:
 @dataclasses.dataclass(frozen=True)
 class Entry:
     key: Key
-    # Only what threads do at the same moment can tell: such a mutant may well
-    # be killed now and then.
+    # Only what threads do at the same moment can tell.
     raced: bool
     reason: str
     line_number: int
@@ -687,12 +688,13 @@ class BuildError(Exception):
 @dataclasses.dataclass
 class Verdict:
     mutant: Mutant
-    # The stage that killed it, "compiler", or "" for a survivor.
-    killed_by: str = ""
-    test: str = ""
+    # The test (or the compiler) that killed it; "" for a survivor.
+    killer: str = ""
+    by_luck: bool = False
     timed_out: bool = False
 
 
+_COMPILER = "the compiler"
 _COMPILE = ["g++", "-std=c++17", "-w", "-D_GLIBCXX_ASSERTIONS"]
 
 
@@ -812,8 +814,8 @@ class Bench:
                 running = re.findall(r"^\[ RUN      \] (\S+)", output, re.MULTILINE)
                 return Verdict(
                     mutant,
-                    stage.name,
-                    running[-1] if running else "",
+                    killer=running[-1] if running else stage.name,
+                    by_luck=stage.by_luck,
                     timed_out=status is None,
                 )
         return Verdict(mutant)
@@ -828,15 +830,17 @@ class Bench:
             objects = []
             for source in self._units():
                 objects.append(self._object(source, file.name, overlay))
+            verdict = Verdict(mutant)
             for test in self.project.tests:
                 object_ = self._object(test, file.name, overlay)
                 self._link([object_, *objects], overlay / "tests")
+                # Nothing is optimised here.
                 verdict = self._judge_program(mutant, overlay / "tests", 0, 40)
-                if verdict.killed_by:
-                    return verdict
-            return Verdict(mutant)
+                if verdict.killer and not verdict.by_luck:
+                    break
+            return verdict
         except BuildError:
-            return Verdict(mutant, "compiler")
+            return Verdict(mutant, _COMPILER)
         finally:
             shutil.rmtree(overlay)
 
@@ -866,36 +870,35 @@ class Tally:
     uncompilable: int = 0
     equivalent: int = 0
     raced: int = 0
+    caught: int = 0  # of the raced: threads told them this time
     survivors: list[Mutant] = dataclasses.field(default_factory=list)
     stale: list[str] = dataclasses.field(default_factory=list)
     killers: Counter[str] = dataclasses.field(default_factory=Counter)
 
-    def add(self, verdict: Verdict, last_stage: str) -> None:
+    def add(self, verdict: Verdict) -> None:
         mutant = verdict.mutant
         entry = self.entries.get(mutant.key)
-        if entry is not None and entry.raced:
-            if verdict.killed_by not in ("", last_stage):
-                self._not_equivalent(entry, verdict)
-            self.raced += 1
-        elif not verdict.killed_by:
-            if entry is None:
-                self.survivors.append(mutant)
-                say(f"SURVIVED {mutant}")
-            else:
-                self.equivalent += 1
-        else:
+        if verdict.killer and not verdict.by_luck:
             if entry is not None:
-                self._not_equivalent(entry, verdict)
+                self.add_stale(entry, f"{verdict.killer} kills this mutant")
             self.killed += 1
             self.timed_out += verdict.timed_out
-            self.uncompilable += verdict.killed_by == "compiler"
-            self.killers[verdict.test or verdict.killed_by] += 1
+            self.uncompilable += verdict.killer == _COMPILER
+            self.killers[verdict.killer] += 1
+        elif entry is not None and entry.raced:
+            self.raced += 1
+            self.caught += verdict.by_luck
+        elif entry is not None:
+            if verdict.by_luck:
+                self.add_stale(entry, f"{verdict.killer} tells it: it is raced")
+            self.equivalent += 1
+        else:
+            self.survivors.append(mutant)
+            luck = f" (but {verdict.killer} fails)" if verdict.by_luck else ""
+            say(f"SURVIVED{luck} {mutant}")
 
-    def _not_equivalent(self, entry: Entry, verdict: Verdict) -> None:
-        killer = verdict.test or verdict.killed_by
-        self.stale.append(
-            f"equivalents.txt:{entry.line_number}: {killer} kills this mutant"
-        )
+    def add_stale(self, entry: Entry, why: str) -> None:
+        self.stale.append(f"equivalents.txt:{entry.line_number}: {why}")
         say(f"STALE {self.stale[-1]}")
 
     @property
@@ -907,7 +910,7 @@ class Tally:
         return (
             f"{self.killed} killed ({self.timed_out} by timeout, "
             f"{self.uncompilable} by the compiler), {self.equivalent} equivalent, "
-            f"{self.raced} raced, {len(self.survivors)} survived, "
+            f"{self.raced} raced ({self.caught} caught), {len(self.survivors)} survived, "
             f"{len(self.stale)} stale entries"
         )
 
@@ -929,13 +932,12 @@ def run(
         if any(mutant.compiled for mutant in chosen):
             bench.build_plain()
         bench.check_clean()
-        last_stage = project.stages[-1].name
         shown = time.monotonic()
         say(f"built in {shown - start:.0f} s; the tests pass without a mutant")
         for done in concurrent.futures.as_completed(
             [pool.submit(bench.judge, mutant, files) for mutant in chosen]
         ):
-            tally.add(done.result(), last_stage)
+            tally.add(done.result())
             if time.monotonic() - shown > 15:
                 shown = time.monotonic()
                 say(f"{tally.judged} of {len(chosen)}: {tally}")
@@ -995,10 +997,7 @@ def main(
     known = {mutant.key for mutant in mutants}
     for entry in entries.values():
         if entry.key not in known:
-            tally.stale.append(
-                f"equivalents.txt:{entry.line_number}: there is no such mutant"
-            )
-            say(f"STALE {tally.stale[-1]}")
+            tally.add_stale(entry, "there is no such mutant")
 
     # The shell lets programs in the background ignore the first.
     for stop in (signal.SIGINT, signal.SIGTERM):

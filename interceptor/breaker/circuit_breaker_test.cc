@@ -887,8 +887,9 @@ TEST(RampTest, OneNanosecondBeforeItsEndItIsHalfOpenAndThenClosed) {
 TEST(RampTest, ExactlyAtItsEndEveryDrawIsAdmitted) {
   Subject breaker;
   breaker.OpenAndProve(0s);
-  EXPECT_TRUE(breaker.Admits(10s, std::nextafter(1.0, 0.0)));
-  EXPECT_EQ(breaker.StateAt(10s), State::kClosed);
+  Permit permit = breaker.Admit(10s, std::nextafter(1.0, 0.0));
+  ExpectEvent(breaker.events().back(), State::kHalfOpen, State::kClosed,
+              TransitionReason::kRampFinished, 2, 10s);
 }
 
 TEST(RampTest, CallsAdmittedInTheRampCountAfterItsEnd) {
@@ -1507,6 +1508,22 @@ TEST(TimeTest, BeforeTheEpochItWorksAlike) {
     breaker->Force(Override::kForcedOpen, TimePoint::max(), t + 24s);
     EXPECT_EQ(breaker->Admit(t + 24s).rejection->retry_after, 10s);
   }
+}
+
+TEST(TimeTest, BeforeTheEpochItOpensAndRecoversAlike) {
+  Random low = Random::Scripted(0.49, 0);
+  Random high = Random::Scripted(0.51, 0);
+  const TimePoint t{-100s};
+  const auto breaker = std::make_unique<CircuitBreaker>(QuickSettings(), t);
+  breaker->Report(Outcome::kTimeout, t, 0s, low);
+  EXPECT_EQ(breaker->Admit(t + 1s - kNs, low).rejection->retry_after, kNs);
+  Admission probe = breaker->Admit(t + 1s, low);
+  ASSERT_TRUE(bool{probe.permit});
+  probe.permit.Finish(Outcome::kOk, t + 1s);
+  EXPECT_EQ(breaker->Admit(t + 5s, high).rejection->retry_after, 1s);
+  EXPECT_TRUE(breaker->Admit(t + 5s, low).admitted());
+  EXPECT_EQ(breaker->View(t + 10s - kNs).state, State::kHalfOpen);
+  EXPECT_EQ(breaker->View(t + 10s).state, State::kClosed);
 }
 
 TEST(TimeTest, TimeInEachStateSumsToTheWhole) {

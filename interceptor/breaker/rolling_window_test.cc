@@ -147,6 +147,16 @@ TEST_P(RollingWindowTest, TheSamePlaceTwoBillionBucketsLaterIsAnother) {
   ExpectCounts(window.Sum(later), Counts(1, 0, 1, 0, 0));
 }
 
+TEST_P(RollingWindowTest, ATagThatComesAgainBringsNoOldCountBack) {
+  // W5: the low halves of the first and the last serial are the same.
+  TestWindow window(2, shards());
+  Count(window, 0, Outcome::kTimeout, 100);
+  Count(window, 0, Outcome::kSystemError, 100 + (std::int64_t{1} << 31));
+  Count(window, 0, Outcome::kSystemError, 100 + (std::int64_t{1} << 32));
+  ExpectCounts(window.Sum(100 + (std::int64_t{1} << 32)),
+               Counts(0, 0, 0, 1, 0));
+}
+
 TEST_P(RollingWindowTest, SlowOutcomesAreCountedTwiceWaysAndOnceInTheTotal) {
   TestWindow window(10, shards());
   Count(window, 0, Outcome::kOk, 100, /*slow=*/true);
