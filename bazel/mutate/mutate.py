@@ -31,8 +31,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
-from typing import Iterable, Iterator, Optional
+from collections import Counter
+from typing import Iterable, Optional
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -329,7 +329,8 @@ class File:
         while self.tokens[last].text not in (";", "{", "}"):
             last += 1
         return any(
-            t.kind == "string" or t.text in ("string", "to_string", "line", "text")
+            t.kind == "string"
+            or t.text in ("string", "to_string", "line", "text")
             for t in self.tokens[first:last]
         )
 
@@ -359,7 +360,8 @@ class File:
     def _line_of(self, token: Token) -> tuple[int, str]:
         begin = self.source.rfind("\n", 0, token.at) + 1
         end = self.source.find("\n", token.at)
-        return self.source.count("\n", 0, begin) + 1, self.source[begin:end].strip()
+        number = self.source.count("\n", 0, begin) + 1
+        return number, self.source[begin:end].strip()
 
     def _add(self, token: Token, i: int, new: str, next_id: int) -> Mutant:
         number, line = self._line_of(token)
@@ -408,8 +410,8 @@ class File:
         if text in ("true", "false"):
             return [_NEIGHBOUR[text]]
         if text in ("min", "max"):
-            is_std = self.tokens[i - 1].text == "::" and self.tokens[i - 2].text == "std"
-            return [_NEIGHBOUR[text]] if is_std else []
+            scope = [token.text for token in self.tokens[i - 2 : i]]
+            return [_NEIGHBOUR[text]] if scope == ["std", "::"] else []
         if token.kind != "mark":
             return []
         if text == "!":
@@ -466,7 +468,8 @@ class File:
                 Edit(right, right, f") != {on})) != {on})", rank=-left)
             )
         else:
-            self._replace(token, f"{text} ::fusebox_mutate::Site{{{id_}}} {text}")
+            site = f"::fusebox_mutate::Site{{{id_}}}"
+            self._replace(token, f"{text} {site} {text}")
 
     def _replace(self, token: Token, text: str) -> None:
         self.edits.append(Edit(token.at, token.end, text))
@@ -499,15 +502,14 @@ class File:
             i += 1
 
     def switched_source(self) -> str:
-        out = []
+        # What is inserted at a place stands before what replaces the token.
+        edits = sorted(self.edits, key=lambda e: (e.at, e.end > e.at, e.rank))
+        out = ['#include "bazel/mutate/switch.h"\n', f'#line 1 "{self.name}"\n']
         at = 0
-        for edit in sorted(self.edits, key=lambda e: (e.at, e.end > e.at, e.rank)):
+        for edit in edits:
             out += [self.source[at : edit.at], edit.text]
             at = edit.end
-        out.append(self.source[at:])
-        return f'#include "bazel/mutate/switch.h"\n#line 1 "{self.name}"\n' + "".join(
-            out
-        )
+        return "".join([*out, self.source[at:]])
 
     def source_of(self, mutant: Mutant) -> str:
         end = mutant.at + len(mutant.old)
@@ -591,8 +593,8 @@ def _parse_entry(block: list[str], number: int) -> Entry:
     reason = re.match(r"(equivalent|raced): (\S.*)", " ".join(block[3:]))
     if match is None or reason is None:
         raise BadEquivalents(
-            f"equivalents.txt:{number}: an entry is 'file, function', the line, "
-            "the change, and 'equivalent: reason' or 'raced: reason'"
+            f"equivalents.txt:{number}: an entry is 'file, function', the "
+            "line, the change, and 'equivalent: reason' or 'raced: reason'"
         )
     key = Key(match[1], match[2].strip(), block[1], block[2])
     return Entry(key, reason[1] == "raced", reason[2], number)
@@ -698,6 +700,11 @@ _COMPILER = "the compiler"
 _COMPILE = ["g++", "-std=c++17", "-w", "-D_GLIBCXX_ASSERTIONS"]
 
 
+def children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class Bench:
     """Builds programs of mutants in a scratch directory, and runs them."""
 
@@ -711,24 +718,29 @@ class Bench:
         self.program = scratch / "switched" / "tests"
         self._plain_objects: dict[str, tuple[pathlib.Path, set[str]]] = {}
 
-    # What needs a lock of its own below: nothing; each mutant has a directory.
-
     def _compile(
-        self, source: str, object_: pathlib.Path, overlay: pathlib.Path, level: str
+        self,
+        source: str,
+        object_: pathlib.Path,
+        overlay: pathlib.Path,
+        level: str,
     ) -> None:
+        """What is in `overlay` stands for what is in the tree."""
         object_.parent.mkdir(parents=True, exist_ok=True)
         copy = overlay / source
+        path = copy if copy.exists() else self.project.root / source
         status, output = self.processes.run(
             _COMPILE
-            + [level, "-MMD", f"-I{overlay}", f"-I{self.project.root}", f"-I{ROOT}"]
-            + ["-c", str(copy if copy.exists() else self.project.root / source)]
-            + ["-o", str(object_)],
+            + [level, f"-I{overlay}", f"-I{self.project.root}", f"-I{ROOT}"]
+            + ["-MMD", "-c", str(path), "-o", str(object_)],
             wall_seconds=600,
         )
         if status != 0:
             raise BuildError(output)
 
-    def _link(self, objects: Iterable[pathlib.Path], program: pathlib.Path) -> None:
+    def _link(
+        self, objects: Iterable[pathlib.Path], program: pathlib.Path
+    ) -> None:
         status, output = self.processes.run(
             ["g++", "-o", str(program), *map(str, objects)]
             + [*self.project.libraries, "-pthread"],
@@ -769,21 +781,19 @@ class Bench:
         overlay = self.scratch / "plain"
         overlay.mkdir()
         sources = [*self.project.tests, *self._units()]
-        for source, object_ in zip(sources, self._build_all(sources, overlay, "-O0")):
+        objects = self._build_all(sources, overlay, "-O0")
+        for source, object_ in zip(sources, objects):
             needs = object_.with_suffix(".d").read_text().replace("\\\n", " ")
             self._plain_objects[source] = (object_, set(needs.split()))
 
     def check_clean(self) -> None:
         """Runs the tests without a mutant."""
         for stage in self.project.stages:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            before = children_seconds()
             status, output = self._run(self.program, stage, 0, 600)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if status != 0:
                 raise BuildError(f"{output}\nthe tests fail without a mutant")
-            self.clean_seconds[stage.name] = (
-                after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            )
+            self.clean_seconds[stage.name] = children_seconds() - before
 
     def _run(
         self, program: pathlib.Path, stage: Stage, id_: int, cpu_seconds: int
@@ -811,7 +821,7 @@ class Bench:
             limit = 2 + int(patience * self.clean_seconds[stage.name])
             status, output = self._run(program, stage, id_, limit)
             if status != 0:
-                running = re.findall(r"^\[ RUN      \] (\S+)", output, re.MULTILINE)
+                running = re.findall(r"(?m)^\[ RUN      \] (\S+)", output)
                 return Verdict(
                     mutant,
                     killer=running[-1] if running else stage.name,
@@ -909,29 +919,24 @@ class Tally:
     def __str__(self) -> str:
         return (
             f"{self.killed} killed ({self.timed_out} by timeout, "
-            f"{self.uncompilable} by the compiler), {self.equivalent} equivalent, "
-            f"{self.raced} raced ({self.caught} caught), {len(self.survivors)} survived, "
+            f"{self.uncompilable} by the compiler), "
+            f"{self.equivalent} equivalent, {self.raced} raced "
+            f"({self.caught} caught), {len(self.survivors)} survived, "
             f"{len(self.stale)} stale entries"
         )
 
 
 def run(
-    project: Project,
-    files: dict[str, File],
-    chosen: list[Mutant],
-    tally: Tally,
-    jobs: int,
-    scratch: pathlib.Path,
+    bench: Bench, files: dict[str, File], chosen: list[Mutant], tally: Tally
 ) -> None:
-    bench = Bench(project, scratch, jobs)
-    pool = concurrent.futures.ThreadPoolExecutor(jobs)
+    pool = concurrent.futures.ThreadPoolExecutor(bench.jobs)
     start = time.monotonic()
     try:
         say(f"building {len(chosen)} mutants")
         bench.build_switched(files)
+        bench.check_clean()
         if any(mutant.compiled for mutant in chosen):
             bench.build_plain()
-        bench.check_clean()
         shown = time.monotonic()
         say(f"built in {shown - start:.0f} s; the tests pass without a mutant")
         for done in concurrent.futures.as_completed(
@@ -950,8 +955,11 @@ def choose(
     mutants: list[Mutant], only: Optional[str], sample: Optional[int], seed: int
 ) -> list[Mutant]:
     if only is not None:
-        ids = {int(id_) for id_ in re.findall(r"\d+", only)} if only[0].isdigit() else {}
-        mutants = [m for m in mutants if m.id in ids or m.key.file.endswith(only)]
+        if re.fullmatch(r"[\d,]+", only):
+            ids = {int(id_) for id_ in re.findall(r"\d+", only)}
+            mutants = [m for m in mutants if m.id in ids]
+        else:
+            mutants = [m for m in mutants if m.key.file.endswith(only)]
     if sample is not None:
         # Of one program, so that nothing has to be compiled for one mutant.
         mutants = [m for m in mutants if not m.compiled]
@@ -964,18 +972,17 @@ def main(
 ) -> int:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Changes the decision code in small ways, one at a time; "
-        "fails unless a test notices each change or bazel/mutate/equivalents.txt "
-        "says why none can.",
+        description="Changes the decision code in small ways, one at a time. "
+        "Fails unless a test notices each change, or "
+        "bazel/mutate/equivalents.txt says why none can.",
     )
-    parser.add_argument("--sample", type=int, help="judge so many mutants only")
-    parser.add_argument("--seed", type=int, default=1, help="of the sample (1)")
-    parser.add_argument(
-        "--only", metavar="ID,...|FILE", help="judge these mutants only"
-    )
-    parser.add_argument("--list", action="store_true", help="list the mutants only")
-    parser.add_argument("--killers", action="store_true", help="show who kills most")
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    add = parser.add_argument
+    add("--sample", type=int, metavar="N", help="judge so many mutants only")
+    add("--seed", type=int, default=1, help="of the sample (1)")
+    add("--only", metavar="ID,...|FILE", help="judge these mutants only")
+    add("--list", action="store_true", help="list the mutants, and no more")
+    add("--killers", action="store_true", help="show which tests kill most")
+    add("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     options = parser.parse_args(arguments)
 
     files, mutants = find_mutants(project)
@@ -1009,7 +1016,8 @@ def main(
     interrupted = False
     with tempfile.TemporaryDirectory(prefix="fusebox-mutate-") as scratch:
         try:
-            run(project, files, chosen, tally, options.jobs, pathlib.Path(scratch))
+            bench = Bench(project, pathlib.Path(scratch), options.jobs)
+            run(bench, files, chosen, tally)
         except KeyboardInterrupt:
             interrupted = True
         except BuildError as error:
@@ -1021,7 +1029,8 @@ def main(
         for name, count in tally.killers.most_common(20):
             say(f"{count:5} {name}")
     minutes = (time.monotonic() - start) / 60
-    summary = f"{tally.judged} of {len(chosen)} mutants: {tally}, {minutes:.1f} min"
+    done = f"{tally.judged} of {len(chosen)} mutants"
+    summary = f"{done}: {tally}, {minutes:.1f} min"
     if interrupted:
         say(f"INTERRUPTED, {summary}")
         return 130

@@ -107,8 +107,9 @@ class MutateTest(unittest.TestCase):
         (self.root / "toy" / "toy_test.cc").write_text(test)
         (self.root / "equivalents.txt").write_text(entries)
         output = io.StringIO()
-        with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
-            status = mutate.main(list(arguments), self.project)
+        with contextlib.redirect_stderr(output):
+            with contextlib.redirect_stdout(output):
+                status = mutate.main(list(arguments), self.project)
         return status, output.getvalue()
 
     def test_finds_each_place_once(self) -> None:
@@ -147,7 +148,7 @@ class MutateTest(unittest.TestCase):
 
     def test_an_entry_of_a_killed_mutant_is_stale(self) -> None:
         entry = ENTRY.replace("0 -> 1", "2 -> 3")
-        status, said = self.mutate(TEST, ENTRY + "\n" + entry)
+        status, said = self.mutate(TEST, ENTRY + "\n" + entry, "--sample", "99")
         self.assertEqual(status, 1)
         self.assertIn("ToyTwinTest.Wait kills this mutant", said)
 
@@ -170,9 +171,10 @@ class MutateTest(unittest.TestCase):
         self.assertIn("the tests fail without a mutant", said)
 
     def test_a_sample_is_drawn_by_its_seed(self) -> None:
-        _, first = self.mutate(TEST, "", "--list", "--sample", "5", "--seed", "7")
-        _, again = self.mutate(TEST, "", "--list", "--sample", "5", "--seed", "7")
-        _, other = self.mutate(TEST, "", "--list", "--sample", "5", "--seed", "8")
+        sample = ("--list", "--sample", "5", "--seed")
+        _, first = self.mutate(TEST, "", *sample, "7")
+        _, again = self.mutate(TEST, "", *sample, "7")
+        _, other = self.mutate(TEST, "", *sample, "8")
         self.assertEqual(first, again)
         self.assertEqual(len(first.splitlines()), 5)
         self.assertNotEqual(first, other)

@@ -531,6 +531,21 @@ TEST(OpenTest, ABackoffBeyondEveryNumberIsTheCap) {
   EXPECT_EQ(breaker.NextProbe(6s), 11s);
 }
 
+TEST(OpenTest, AfterSixtyFiveThousandOpeningsItStillWaitsForTheCap) {
+  // As many as are counted, and a few more.
+  Subject breaker;
+  Duration t = 0s;
+  for (int opening = 0; opening < (1 << 16) + 3; ++opening) {
+    breaker.Call(Outcome::kSystemError, t);
+    t += 5s;
+  }
+  EXPECT_EQ(breaker.NextProbe(t - 5s), t);
+  EXPECT_EQ(breaker.Generation(t), (1u << 16) + 4);
+  // Outcomes still go to the right generation.
+  breaker.Call(Outcome::kOk, t);
+  EXPECT_TRUE(breaker.See(t).proved);
+}
+
 TEST(OpenTest, WithDrainingAProbeWaitsUntilTheFailuresHaveRolledOut) {
   Subject breaker(DrainingSettings());  // 5 buckets
   breaker.Open(500ms);
@@ -1498,7 +1513,8 @@ TEST(TimeTest, GoingBackwardsLosesNothingAndUndoesNothing) {
 
 TEST(TimeTest, BeforeTheEpochItWorksAlike) {
   Random random = Random::Scripted(0, 0);
-  for (Duration start : {Duration(-100s), Duration(-1ns), Duration(0)}) {
+  for (Duration start :
+       {Duration(-100'000s), Duration(-100s), Duration(-1ns), Duration(0)}) {
     const TimePoint t{start};
     const auto breaker = std::make_unique<CircuitBreaker>(QuickSettings(), t);
     for (int i = 0; i < 25; ++i) {
@@ -1521,7 +1537,9 @@ TEST(TimeTest, BeforeTheEpochItOpensAndRecoversAlike) {
   ASSERT_TRUE(bool{probe.permit});
   probe.permit.Finish(Outcome::kOk, t + 1s);
   EXPECT_EQ(breaker->Admit(t + 5s, high).rejection->retry_after, 1s);
-  EXPECT_TRUE(breaker->Admit(t + 5s, low).admitted());
+  Admission ramp = breaker->Admit(t + 5s, low);
+  EXPECT_TRUE(bool{ramp.permit});
+  ramp.permit.Finish(Outcome::kIgnored, t + 5s);
   EXPECT_EQ(breaker->View(t + 10s - kNs).state, State::kHalfOpen);
   EXPECT_EQ(breaker->View(t + 10s).state, State::kClosed);
 }
