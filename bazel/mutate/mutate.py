@@ -366,7 +366,7 @@ class File:
     def _add(self, token: Token, i: int, new: str, next_id: int) -> Mutant:
         number, line = self._line_of(token)
         old = token.text
-        change = f"{old} -> {new}"
+        change = f"{old} -> {new}" if new else f"{old} dropped"
         # The same function may hold the same line again, or the line the token.
         self._seen[token.function, line, change] += 1
         nth = self._seen[token.function, line, change]
@@ -842,6 +842,11 @@ class Bench:
                 objects.append(self._object(source, file.name, overlay))
             verdict = Verdict(mutant)
             for test in self.project.tests:
+                # A test of something else would not tell.
+                _, needs = self._plain_objects[test]
+                header = self.project.root / file.name
+                if not {str(header), str(header.with_suffix(".h"))} & needs:
+                    continue
                 object_ = self._object(test, file.name, overlay)
                 self._link([object_, *objects], overlay / "tests")
                 # Nothing is optimised here.
