@@ -208,12 +208,14 @@ TEST(RollingWindowShardTest, AThreadBeyondTheShardsCountsTheSame) {
 
 TEST(RollingWindowShardTest, HalfOfTheShardsAreLentByCore) {
   TestWindow window(10, 4);  // two owned, two lent
-  TestSync::slot = 2;
   TestSync::core = 0;
-  window.Count(Outcome::kOk, false, 100, /*epoch=*/7, /*bucket_end_ns=*/1000);
+  for (int slot : {0, 1, 2}) {
+    TestSync::slot = slot;
+    window.Count(Outcome::kOk, false, 100, /*epoch=*/7, /*bucket_end_ns=*/1000);
+  }
   TestSync::core = 1;
   EXPECT_FALSE(window.CountGoodAgain(Outcome::kOk, 7, 999, 100))
-      << "the shard of another core";
+      << "neither an owned shard nor that of another core";
   for (int core : {2, 4}) {
     TestSync::core = core;
     EXPECT_TRUE(window.CountGoodAgain(Outcome::kOk, 7, 999, 100)) << core;
