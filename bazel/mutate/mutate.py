@@ -6,10 +6,11 @@ constant changed. It is *killed* when a test fails, crashes or does not end; one
 that survives shows a line that no test depends on. Each survivor gets a test,
 or an entry in equivalents.txt that says why no test can tell.
 
-Nearly all mutants live in one program: an instrumented copy of the sources
-asks at each place whether it is the one to change (switch.h), so a mutant
-costs one run of the tests. What must be constant when compiled (the initial
-values of constexpr variables, array sizes) is changed and compiled one by one.
+All mutants live in one program: an instrumented copy of the sources asks at each
+place whether it is the one to change (switch.h), so a mutant costs one run of
+the tests. Constants are read anew at each use; only the sizes of types, which
+must be known when compiled, are not mutated: too small a one is undefined, and
+too large a one is memory.
 
 Nothing is ever written into the tree.
 """
@@ -24,7 +25,6 @@ import pathlib
 import random
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +32,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from typing import Iterable, Optional
+from typing import Iterator, Optional
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -44,8 +44,8 @@ class Stage:
 
     name: str
     gtest_filter: str
-    # Threads meet in it: what it kills once it may miss the next time, so its
-    # kills do not count.
+    # Threads meet in it: what it kills once it may miss the next time. So its
+    # kills do not count, but hint at what to list as raced.
     by_luck: bool = False
 
 
@@ -219,11 +219,6 @@ class Mutant:
     id: int
     key: Key
     line_number: int
-    # One that is compiled alone: what it puts where.
-    compiled: bool = False
-    at: int = 0
-    old: str = ""
-    new: str = ""
 
     def __str__(self) -> str:
         where = f"{self.key.file}:{self.line_number}"
@@ -264,49 +259,56 @@ _SPACED = {"<", "<=", ">", ">=", "==", "!=", "+", "-", "&&", "||"}
 class File:
     """The places of one file that can be changed."""
 
-    def __init__(self, name: str, source: str):
+    def __init__(self, name: str, source: str) -> None:
         self.name = name
         self.source = source
         self.tokens = tokenize(source)
         self.edits: list[Edit] = []
         self.mutants: list[Mutant] = []
-        self._seen: Counter[tuple[str, int, str]] = Counter()
-        self._fixed = self._find_fixed()
-        self._skipped = self._find_skipped()
+        self._seen: Counter[tuple[str, str, str]] = Counter()
+        self._skipped: set[int] = set()
+        # Names that stand where a type is made: of types, and of sizes.
+        self.names_of_types: set[str] = set()
+        self._find_skipped()
 
-    def _find_fixed(self) -> set[int]:
-        """Tokens of what must be constant when compiled: the initial values of
-        constexpr variables."""
-        fixed: set[int] = set()
-        for i, token in enumerate(self.tokens):
-            if token.text == "constexpr" and not self._is_function(i):
-                while self.tokens[i].text != ";":
-                    fixed.add(i)
-                    i += 1
-        return fixed
-
-    def _find_skipped(self) -> set[int]:
+    def _find_skipped(self) -> None:
         """Tokens that are no decision: the numbers of enumerators, sizes and
         alignments of types, assertions, the names of operators, concatenations
         of strings."""
-        skipped: set[int] = set()
         for i, token in enumerate(self.tokens):
             if token.text == "enum":
                 while self.tokens[i].text not in "{;":
                     i += 1
                 if self.tokens[i].text == "{":
-                    skipped.update(range(i, self.tokens[i].partner))
-            elif token.text in ("static_assert", "assert", "alignas"):
-                skipped.update(range(i, self.tokens[i + 1].partner))
+                    self._skipped.update(range(i, self.tokens[i].partner))
+            elif token.text in ("static_assert", "assert"):
+                self._skipped.update(range(i, self.tokens[i + 1].partner))
+            elif token.text in ("alignas", "align_val_t"):
+                self._skip_type(i, self.tokens[i + 1].partner)
             elif token.text == "<" and not self._has_blanks(token):
-                skipped.update(range(i, self._end_of_angle(i)))
+                self._skip_type(i, self._end_of_angle(i))
             elif token.text == "[" and self._declares_array(i):
-                skipped.update(range(i, token.partner))
+                self._skip_type(i, token.partner)
             elif token.text == "operator":
-                skipped.add(i + 1)
+                self._skipped.add(i + 1)
             elif token.text in ("+", "+=") and self._joins_strings(i):
-                skipped.add(i)
-        return skipped
+                self._skipped.add(i)
+
+    def _skip_type(self, begin: int, end: int) -> None:
+        self._skipped.update(range(begin, end))
+        self.names_of_types.update(t.text for t in self.tokens[begin:end])
+
+    def constants(self) -> Iterator[tuple[int, int, int]]:
+        """Where a constexpr variable begins, its name stands, and it ends."""
+        for begin, token in enumerate(self.tokens):
+            if token.text != "constexpr" or self._is_function(begin):
+                continue
+            end = name = begin
+            while self.tokens[end].text != ";":
+                end += 1
+            while self.tokens[name + 1].text != "=":
+                name += 1
+            yield begin, name, end
 
     def _declares_array(self, i: int) -> bool:
         """Whether the [ at `i` stands in `Type name[`."""
@@ -363,7 +365,7 @@ class File:
         number = self.source.count("\n", 0, begin) + 1
         return number, self.source[begin:end].strip()
 
-    def _add(self, token: Token, i: int, new: str, next_id: int) -> Mutant:
+    def _add(self, token: Token, new: str, next_id: int) -> None:
         number, line = self._line_of(token)
         old = token.text
         change = f"{old} -> {new}" if new else f"{old} dropped"
@@ -372,20 +374,16 @@ class File:
         nth = self._seen[token.function, line, change]
         if nth > 1:
             change += f", {nth}"
-        mutant = Mutant(
-            next_id,
-            Key(self.name, token.function, line, change),
-            number,
-            compiled=i in self._fixed,
-            at=token.at,
-            old=old,
-            new=new,
-        )
-        self.mutants.append(mutant)
-        return mutant
+        key = Key(self.name, token.function, line, change)
+        self.mutants.append(Mutant(next_id, key, number))
 
-    def find(self, next_id: int) -> int:
+    def find(self, next_id: int, sizes: set[str]) -> int:
         """Fills `mutants` and `edits`. Returns the next free id."""
+        for begin, name, end in self.constants():
+            if self.tokens[name].text in sizes:
+                self._skipped.update(range(begin, end))
+            else:
+                self._switch_constant(begin, name, end)
         for i, token in enumerate(self.tokens):
             if i in self._skipped:
                 continue
@@ -394,10 +392,9 @@ class File:
                 continue
             ids = [next_id + k for k in range(len(news))]
             for id_, new in zip(ids, news):
-                self._add(token, i, new, id_)
+                self._add(token, new, id_)
             next_id += len(news)
-            if i not in self._fixed:
-                self._switch(i, token, ids[0])
+            self._switch(i, token, ids[0])
         for i, token in enumerate(self.tokens):
             if token.text == "constexpr" and self._is_function(i):
                 self.edits.append(Edit(token.at, token.end, "inline"))
@@ -423,6 +420,26 @@ class File:
                 return []
             return [_NEIGHBOUR[text]]
         return []
+
+    def _switch_constant(self, begin: int, name: int, end: int) -> None:
+        """Writes a constexpr variable so that its value is read at each use."""
+        if self.tokens[begin].function == "":
+            self._replace(self.tokens[begin], "const")
+            return
+        type_ = self.source[self.tokens[begin].end : self.tokens[name].at]
+        self.edits += [
+            Edit(
+                self.tokens[begin].end,
+                self.tokens[name].at,
+                f" ::fusebox_mutate::Constant<{type_.strip()}> ",
+            ),
+            Edit(
+                self.tokens[name + 1].at,
+                self.tokens[name + 1].end,
+                "{+[]() -> " + type_.strip() + " { return",
+            ),
+            Edit(self.tokens[end].at, self.tokens[end].end, "; }};"),
+        ]
 
     def _switch(self, i: int, token: Token, id_: int) -> None:
         """Writes the place so that it asks for `id_`."""
@@ -453,9 +470,9 @@ class File:
             end = i + 1
             while self.tokens[end].text not in (";", ")"):
                 end = max(end, self.tokens[end].partner) + 1
-            self._replace(token, f"+= ::fusebox_mutate::Added({id_},")
+            self._replace(token, f"+= ::fusebox_mutate::Added({id_}, +(")
             at = self.tokens[end].at
-            self.edits.append(Edit(at, at, ")", rank=0))
+            self.edits.append(Edit(at, at, "))", rank=0))
         elif text in ("&&", "||"):
             left = self.tokens[self._operand_begin(i)].at
             right = self.tokens[self._operand_end(i)].end
@@ -511,10 +528,6 @@ class File:
             at = edit.end
         return "".join([*out, self.source[at:]])
 
-    def source_of(self, mutant: Mutant) -> str:
-        end = mutant.at + len(mutant.old)
-        return self.source[: mutant.at] + mutant.new + self.source[end:]
-
 
 def is_whole(number: str) -> bool:
     return number_value(number)[0] == int(number_value(number)[0])
@@ -543,13 +556,32 @@ def changed_numbers(number: str) -> list[str]:
     return [repr(value * 2), repr(value / 2)]
 
 
-def find_mutants(project: Project) -> tuple[dict[str, File], list[Mutant]]:
-    files = {}
+def find_mutants(project: Project) -> tuple[list[File], list[Mutant]]:
+    files = [
+        File(name, (project.root / name).read_text()) for name in project.mutated
+    ]
     next_id = 1
-    for name in project.mutated:
-        files[name] = File(name, (project.root / name).read_text())
-        next_id = files[name].find(next_id)
-    return files, [mutant for file in files.values() for mutant in file.mutants]
+    sizes = find_sizes(files)
+    for file in files:
+        next_id = file.find(next_id, sizes)
+    return files, [mutant for file in files for mutant in file.mutants]
+
+
+def find_sizes(files: list[File]) -> set[str]:
+    """The constants that are sizes of types, or that those are made of."""
+    sizes = set().union(*(file.names_of_types for file in files))
+    while True:
+        more = {
+            token.text
+            for file in files
+            for _, name, end in file.constants()
+            if file.tokens[name].text in sizes
+            for token in file.tokens[name:end]
+            if token.kind == "word"
+        }
+        if more <= sizes:
+            return sizes
+        sizes |= more
 
 
 # --- Equivalents --------------------------------------------------------------
@@ -690,14 +722,10 @@ class BuildError(Exception):
 @dataclasses.dataclass
 class Verdict:
     mutant: Mutant
-    # The test (or the compiler) that killed it; "" for a survivor.
+    # The test that killed it; "" for a survivor.
     killer: str = ""
     by_luck: bool = False
     timed_out: bool = False
-
-
-_COMPILER = "the compiler"
-_COMPILE = ["g++", "-std=c++17", "-w", "-D_GLIBCXX_ASSERTIONS"]
 
 
 def children_seconds() -> float:
@@ -715,91 +743,57 @@ class Bench:
         self.processes = Processes()
         # Of each stage: processor seconds that it takes undisturbed.
         self.clean_seconds: dict[str, float] = {}
-        self.program = scratch / "switched" / "tests"
-        self._plain_objects: dict[str, tuple[pathlib.Path, set[str]]] = {}
-
-    def _compile(
-        self,
-        source: str,
-        object_: pathlib.Path,
-        overlay: pathlib.Path,
-        level: str,
-    ) -> None:
+        self.program = scratch / "tests"
+    def _compile(self, source: str, overlay: pathlib.Path) -> pathlib.Path:
         """What is in `overlay` stands for what is in the tree."""
+        object_ = overlay / (source + ".o")
         object_.parent.mkdir(parents=True, exist_ok=True)
         copy = overlay / source
         path = copy if copy.exists() else self.project.root / source
         status, output = self.processes.run(
-            _COMPILE
-            + [level, f"-I{overlay}", f"-I{self.project.root}", f"-I{ROOT}"]
-            + ["-MMD", "-c", str(path), "-o", str(object_)],
+            ["g++", "-std=c++17", "-O1", "-w", "-D_GLIBCXX_ASSERTIONS"]
+            + [f"-I{overlay}", f"-I{self.project.root}", f"-I{ROOT}"]
+            + ["-c", str(path), "-o", str(object_)],
             wall_seconds=600,
         )
         if status != 0:
             raise BuildError(output)
+        return object_
 
-    def _link(
-        self, objects: Iterable[pathlib.Path], program: pathlib.Path
-    ) -> None:
+    def build(self, files: list[File]) -> None:
+        overlay = self.program.parent
+        for file in files:
+            path = overlay / file.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.switched_source())
+        own = [name for name in self.project.mutated if name.endswith(".cc")]
+        sources = [*self.project.tests, *own, *self.project.plain]
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+            objects = list(
+                pool.map(lambda source: self._compile(source, overlay), sources)
+            )
         status, output = self.processes.run(
-            ["g++", "-o", str(program), *map(str, objects)]
+            ["g++", "-o", str(self.program), *map(str, objects)]
             + [*self.project.libraries, "-pthread"],
             wall_seconds=600,
         )
         if status != 0:
             raise BuildError(output)
 
-    def _units(self) -> list[str]:
-        own = [name for name in self.project.mutated if name.endswith(".cc")]
-        return [*own, *self.project.plain]
-
-    def build_switched(self, files: dict[str, File]) -> None:
-        overlay = self.scratch / "switched"
-        for file in files.values():
-            path = overlay / file.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(file.switched_source())
-        objects = self._build_all(
-            [*self.project.tests, *self._units()], overlay, "-O1"
-        )
-        self._link(objects, self.program)
-
-    def _build_all(
-        self, sources: list[str], overlay: pathlib.Path, level: str
-    ) -> list[pathlib.Path]:
-        objects = [overlay / (source + ".o") for source in sources]
-        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
-            for done in [
-                pool.submit(self._compile, source, object_, overlay, level)
-                for source, object_ in zip(sources, objects)
-            ]:
-                done.result()
-        return objects
-
-    def build_plain(self) -> None:
-        """The objects that mutants compiled one by one share."""
-        overlay = self.scratch / "plain"
-        overlay.mkdir()
-        sources = [*self.project.tests, *self._units()]
-        objects = self._build_all(sources, overlay, "-O0")
-        for source, object_ in zip(sources, objects):
-            needs = object_.with_suffix(".d").read_text().replace("\\\n", " ")
-            self._plain_objects[source] = (object_, set(needs.split()))
-
     def check_clean(self) -> None:
         """Runs the tests without a mutant."""
         for stage in self.project.stages:
             before = children_seconds()
-            status, output = self._run(self.program, stage, 0, 600)
+            status, output = self._run(stage, 0, 600)
             if status != 0:
                 raise BuildError(f"{output}\nthe tests fail without a mutant")
             self.clean_seconds[stage.name] = children_seconds() - before
 
     def _run(
-        self, program: pathlib.Path, stage: Stage, id_: int, cpu_seconds: int
+        self, stage: Stage, id_: int, cpu_seconds: int
     ) -> tuple[Optional[int], str]:
         env = dict(os.environ, FUSEBOX_MUTANT=str(id_))
-        command = [str(program), f"--gtest_filter={stage.gtest_filter}"]
+        command = [str(self.program), f"--gtest_filter={stage.gtest_filter}"]
         command += ["--gtest_fail_fast", "--gtest_break_on_failure"]
         # A mutant may also sleep for ever, which costs no processor time.
         return self.processes.run(
@@ -809,17 +803,12 @@ class Bench:
             wall_seconds=20 + 5 * cpu_seconds,
         )
 
-    def judge(self, mutant: Mutant, files: dict[str, File]) -> Verdict:
-        if mutant.compiled:
-            return self._judge_compiled(mutant, files[mutant.key.file])
-        return self._judge_program(mutant, self.program, mutant.id, 10)
-
-    def _judge_program(
-        self, mutant: Mutant, program: pathlib.Path, id_: int, patience: float
-    ) -> Verdict:
+    def judge(self, mutant: Mutant, listed: bool) -> Verdict:
         for stage in self.project.stages:
-            limit = 2 + int(patience * self.clean_seconds[stage.name])
-            status, output = self._run(program, stage, id_, limit)
+            if listed and stage.by_luck:
+                continue
+            limit = 2 + int(10 * self.clean_seconds[stage.name])
+            status, output = self._run(stage, mutant.id, limit)
             if status != 0:
                 running = re.findall(r"(?m)^\[ RUN      \] (\S+)", output)
                 return Verdict(
@@ -829,45 +818,6 @@ class Bench:
                     timed_out=status is None,
                 )
         return Verdict(mutant)
-
-    def _judge_compiled(self, mutant: Mutant, file: File) -> Verdict:
-        """One test after the other, as most of the time goes into compiling."""
-        overlay = self.scratch / f"mutant{mutant.id}"
-        path = overlay / file.name
-        path.parent.mkdir(parents=True)
-        path.write_text(file.source_of(mutant))
-        try:
-            objects = []
-            for source in self._units():
-                objects.append(self._object(source, file.name, overlay))
-            verdict = Verdict(mutant)
-            for test in self.project.tests:
-                # A test of something else would not tell.
-                _, needs = self._plain_objects[test]
-                header = self.project.root / file.name
-                if not {str(header), str(header.with_suffix(".h"))} & needs:
-                    continue
-                object_ = self._object(test, file.name, overlay)
-                self._link([object_, *objects], overlay / "tests")
-                # Nothing is optimised here.
-                verdict = self._judge_program(mutant, overlay / "tests", 0, 40)
-                if verdict.killer and not verdict.by_luck:
-                    break
-            return verdict
-        except BuildError:
-            return Verdict(mutant, _COMPILER)
-        finally:
-            shutil.rmtree(overlay)
-
-    def _object(
-        self, source: str, changed: str, overlay: pathlib.Path
-    ) -> pathlib.Path:
-        plain, needs = self._plain_objects[source]
-        if str(self.project.root / changed) not in needs:
-            return plain
-        object_ = overlay / (source + ".o")
-        self._compile(source, object_, overlay, "-O0")
-        return object_
 
 
 # --- The whole ----------------------------------------------------------------
@@ -882,10 +832,8 @@ class Tally:
     entries: dict[Key, Entry]
     killed: int = 0
     timed_out: int = 0
-    uncompilable: int = 0
     equivalent: int = 0
     raced: int = 0
-    caught: int = 0  # of the raced: threads told them this time
     survivors: list[Mutant] = dataclasses.field(default_factory=list)
     stale: list[str] = dataclasses.field(default_factory=list)
     killers: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -898,14 +846,10 @@ class Tally:
                 self.add_stale(entry, f"{verdict.killer} kills this mutant")
             self.killed += 1
             self.timed_out += verdict.timed_out
-            self.uncompilable += verdict.killer == _COMPILER
             self.killers[verdict.killer] += 1
         elif entry is not None and entry.raced:
             self.raced += 1
-            self.caught += verdict.by_luck
         elif entry is not None:
-            if verdict.by_luck:
-                self.add_stale(entry, f"{verdict.killer} tells it: it is raced")
             self.equivalent += 1
         else:
             self.survivors.append(mutant)
@@ -923,29 +867,29 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{self.killed} killed ({self.timed_out} by timeout, "
-            f"{self.uncompilable} by the compiler), "
-            f"{self.equivalent} equivalent, {self.raced} raced "
-            f"({self.caught} caught), {len(self.survivors)} survived, "
+            f"{self.killed} killed ({self.timed_out} by timeout), "
+            f"{self.equivalent} equivalent, {self.raced} raced, "
+            f"{len(self.survivors)} survived, "
             f"{len(self.stale)} stale entries"
         )
 
 
 def run(
-    bench: Bench, files: dict[str, File], chosen: list[Mutant], tally: Tally
+    bench: Bench, files: list[File], chosen: list[Mutant], tally: Tally
 ) -> None:
     pool = concurrent.futures.ThreadPoolExecutor(bench.jobs)
     start = time.monotonic()
     try:
         say(f"building {len(chosen)} mutants")
-        bench.build_switched(files)
+        bench.build(files)
         bench.check_clean()
-        if any(mutant.compiled for mutant in chosen):
-            bench.build_plain()
         shown = time.monotonic()
         say(f"built in {shown - start:.0f} s; the tests pass without a mutant")
         for done in concurrent.futures.as_completed(
-            [pool.submit(bench.judge, mutant, files) for mutant in chosen]
+            [
+                pool.submit(bench.judge, mutant, mutant.key in tally.entries)
+                for mutant in chosen
+            ]
         ):
             tally.add(done.result())
             if time.monotonic() - shown > 15:
@@ -966,10 +910,8 @@ def choose(
         else:
             mutants = [m for m in mutants if m.key.file.endswith(only)]
     if sample is not None:
-        # Of one program, so that nothing has to be compiled for one mutant.
-        mutants = [m for m in mutants if not m.compiled]
         mutants = random.Random(seed).sample(mutants, min(sample, len(mutants)))
-    return sorted(mutants, key=lambda m: (m.compiled, m.id))
+    return mutants
 
 
 def main(

@@ -36,6 +36,13 @@ T Fraction(int id, T value) {
 }
 inline bool Flag(int id, bool value) { return value != On(id); }
 
+// A constant of a class, whose value is computed at each use.
+template <class T>
+struct Constant {
+  T (*value)();
+  operator T() const { return value(); }
+};
+
 // !x is written Not{id}->*x, which binds almost as tightly.
 struct Not {
   int id;
