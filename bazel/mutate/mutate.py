@@ -426,20 +426,19 @@ class File:
         if self.tokens[begin].function == "":
             self._replace(self.tokens[begin], "const")
             return
+        # static T kName = x;  becomes
+        # static T kName_value() { return x; }
+        # static constexpr Constant<T> kName{&kName_value};
         type_ = self.source[self.tokens[begin].end : self.tokens[name].at]
-        self.edits += [
-            Edit(
-                self.tokens[begin].end,
-                self.tokens[name].at,
-                f" ::fusebox_mutate::Constant<{type_.strip()}> ",
-            ),
-            Edit(
-                self.tokens[name + 1].at,
-                self.tokens[name + 1].end,
-                "{+[]() -> " + type_.strip() + " { return",
-            ),
-            Edit(self.tokens[end].at, self.tokens[end].end, "; }};"),
-        ]
+        constant = self.tokens[name].text
+        self._replace(self.tokens[begin], "")
+        self._replace(self.tokens[name], f"{constant}_value()")
+        self._replace(self.tokens[name + 1], "{ return")
+        self._replace(
+            self.tokens[end],
+            f"; }} static constexpr ::fusebox_mutate::Constant<{type_.strip()}>"
+            f" {constant}{{&{constant}_value}};",
+        )
 
     def _switch(self, i: int, token: Token, id_: int) -> None:
         """Writes the place so that it asks for `id_`."""

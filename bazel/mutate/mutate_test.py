@@ -34,6 +34,13 @@ inline int Bits(int n) {
   }
   return bits;
 }
+template <class T>
+struct Pair {
+  static constexpr int kSize = 2;
+  static constexpr T kBias = 7;
+  static T Biased(T value) { return value + kBias; }
+  T values[kSize] = {};
+};
 
 #endif
 """
@@ -50,6 +57,9 @@ TEST(ToyTest, Passes) {
 }
 TEST(ToyTwinTest, Wait) {
   EXPECT_EQ(Wait(5), 0 + 1 + 2 + 2 + 2);
+}
+TEST(ToyTest, Biased) {
+  EXPECT_EQ(Pair<int>::Biased(1), 8);
 }
 TEST(ToyTest, Bits) {
   EXPECT_EQ(Bits(0), 0);
@@ -127,13 +137,15 @@ class MutateTest(unittest.TestCase):
                 + ["+= -> -=", "min -> max", "2 -> 3", "2 -> 1"]
                 + ["3 -> 4", "3 -> 2"]
                 + ["0 -> 1", "> -> >=", "0 -> 1", "2 -> 3", "2 -> 1"]
+                # Not of kSize, which is the size of a type.
+                + ["7 -> 8", "7 -> 6", "+ -> -"]
             ),
         )
 
     def test_good_tests_kill_all_but_the_equivalent(self) -> None:
         status, said = self.mutate()
         self.assertEqual(status, 0, said)
-        self.assertIn("20 killed", said)
+        self.assertIn("23 killed", said)
         self.assertIn("1 equivalent, 0 raced, 0 survived", said)
         # The two that make Bits() go on for ever.
         self.assertIn("2 by timeout", said)
