@@ -206,6 +206,10 @@ TEST(RollingWindowShardTest, AThreadBeyondTheShardsCountsTheSame) {
   ExpectCounts(window.Lifetime(), Counts(5, 5, 0, 5, 0));
 }
 
+TEST(RollingWindowShardTest, ThereAreNoMoreThanThreadSlots) {
+  EXPECT_EQ(TestWindow::kMaxShards, kMaxThreadSlots);
+}
+
 TEST(RollingWindowShardTest, HalfOfTheShardsAreLentByCore) {
   TestWindow window(10, 4);  // two owned, two lent
   TestSync::core = 0;
