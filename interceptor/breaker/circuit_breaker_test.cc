@@ -531,6 +531,21 @@ TEST(OpenTest, ABackoffBeyondEveryNumberIsTheCap) {
   EXPECT_EQ(breaker.NextProbe(6s), 11s);
 }
 
+TEST(OpenTest, AfterSixtyFiveThousandOpeningsItStillWaitsForTheCap) {
+  // As many as are counted, and a few more.
+  Subject breaker;
+  Duration t = 0s;
+  for (int opening = 0; opening < (1 << 16) + 3; ++opening) {
+    breaker.Call(Outcome::kSystemError, t);
+    t += 5s;
+  }
+  EXPECT_EQ(breaker.NextProbe(t - 5s), t);
+  EXPECT_EQ(breaker.Generation(t), (1u << 16) + 4);
+  // Outcomes still go to the right generation.
+  breaker.Call(Outcome::kOk, t);
+  EXPECT_TRUE(breaker.See(t).proved);
+}
+
 TEST(OpenTest, WithDrainingAProbeWaitsUntilTheFailuresHaveRolledOut) {
   Subject breaker(DrainingSettings());  // 5 buckets
   breaker.Open(500ms);
@@ -887,8 +902,9 @@ TEST(RampTest, OneNanosecondBeforeItsEndItIsHalfOpenAndThenClosed) {
 TEST(RampTest, ExactlyAtItsEndEveryDrawIsAdmitted) {
   Subject breaker;
   breaker.OpenAndProve(0s);
-  EXPECT_TRUE(breaker.Admits(10s, std::nextafter(1.0, 0.0)));
-  EXPECT_EQ(breaker.StateAt(10s), State::kClosed);
+  Permit permit = breaker.Admit(10s, std::nextafter(1.0, 0.0));
+  ExpectEvent(breaker.events().back(), State::kHalfOpen, State::kClosed,
+              TransitionReason::kRampFinished, 2, 10s);
 }
 
 TEST(RampTest, CallsAdmittedInTheRampCountAfterItsEnd) {
@@ -1497,7 +1513,8 @@ TEST(TimeTest, GoingBackwardsLosesNothingAndUndoesNothing) {
 
 TEST(TimeTest, BeforeTheEpochItWorksAlike) {
   Random random = Random::Scripted(0, 0);
-  for (Duration start : {Duration(-100s), Duration(-1ns), Duration(0)}) {
+  for (Duration start :
+       {Duration(-100'000s), Duration(-100s), Duration(-1ns), Duration(0)}) {
     const TimePoint t{start};
     const auto breaker = std::make_unique<CircuitBreaker>(QuickSettings(), t);
     for (int i = 0; i < 25; ++i) {
@@ -1507,6 +1524,24 @@ TEST(TimeTest, BeforeTheEpochItWorksAlike) {
     breaker->Force(Override::kForcedOpen, TimePoint::max(), t + 24s);
     EXPECT_EQ(breaker->Admit(t + 24s).rejection->retry_after, 10s);
   }
+}
+
+TEST(TimeTest, BeforeTheEpochItOpensAndRecoversAlike) {
+  Random low = Random::Scripted(0.49, 0);
+  Random high = Random::Scripted(0.51, 0);
+  const TimePoint t{-100s};
+  const auto breaker = std::make_unique<CircuitBreaker>(QuickSettings(), t);
+  breaker->Report(Outcome::kTimeout, t, 0s, low);
+  EXPECT_EQ(breaker->Admit(t + 1s - kNs, low).rejection->retry_after, kNs);
+  Admission probe = breaker->Admit(t + 1s, low);
+  ASSERT_TRUE(bool{probe.permit});
+  probe.permit.Finish(Outcome::kOk, t + 1s);
+  EXPECT_EQ(breaker->Admit(t + 5s, high).rejection->retry_after, 1s);
+  Admission ramp = breaker->Admit(t + 5s, low);
+  EXPECT_TRUE(bool{ramp.permit});
+  ramp.permit.Finish(Outcome::kIgnored, t + 5s);
+  EXPECT_EQ(breaker->View(t + 10s - kNs).state, State::kHalfOpen);
+  EXPECT_EQ(breaker->View(t + 10s).state, State::kClosed);
 }
 
 TEST(TimeTest, TimeInEachStateSumsToTheWhole) {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <thread>
 
 namespace fusebox {
@@ -29,6 +31,20 @@ TEST(RandomTest, TheSameSeedDrawsTheSame) {
     differs = differs || draw != other.Admission();
   }
   EXPECT_TRUE(differs);
+}
+
+TEST(RandomTest, DrawsAreThoseOfSplitMix64) {
+  // Its first numbers from this seed, of which 53 bits become the fraction.
+  Random admissions(1234567);
+  Random jitters(1234567);
+  for (std::uint64_t number :
+       {6457827717110365317u, 3203168211198807973u, 9817491932198370423u,
+        4593380528125082431u, 16408922859458223821u}) {
+    const double draw =
+        std::ldexp(static_cast<double>(number >> 11), /*exponent=*/-53);
+    EXPECT_EQ(admissions.Admission(), draw);
+    EXPECT_EQ(jitters.Jitter(), 2 * draw - 1);
+  }
 }
 
 TEST(RandomTest, AdmissionDrawsFillTheUnitInterval) {

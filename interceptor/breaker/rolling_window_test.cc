@@ -133,6 +133,30 @@ TEST_P(RollingWindowTest, AfterManyJumpsTagsThatRepeatCountOnce) {
   }
 }
 
+TEST_P(RollingWindowTest, TheSamePlaceTwoBillionBucketsLaterIsAnother) {
+  // 248 days without a call, if buckets are 10 ms wide.
+  TestWindow window(2, shards());
+  const std::int64_t later = 100 + (std::int64_t{1} << 31);
+  for (Outcome outcome : {Outcome::kOk, Outcome::kTimeout}) {
+    Count(window, 0, outcome, 100);
+  }
+  ExpectCounts(window.Sum(later), Counts(0, 0, 0, 0, 0));
+  for (Outcome outcome : {Outcome::kOk, Outcome::kTimeout}) {
+    Count(window, 0, outcome, later);
+  }
+  ExpectCounts(window.Sum(later), Counts(1, 0, 1, 0, 0));
+}
+
+TEST_P(RollingWindowTest, ATagThatComesAgainBringsNoOldCountBack) {
+  // W5: the low halves of the first and the last serial are the same.
+  TestWindow window(2, shards());
+  Count(window, 0, Outcome::kTimeout, 100);
+  Count(window, 0, Outcome::kSystemError, 100 + (std::int64_t{1} << 31));
+  Count(window, 0, Outcome::kSystemError, 100 + (std::int64_t{1} << 32));
+  ExpectCounts(window.Sum(100 + (std::int64_t{1} << 32)),
+               Counts(0, 0, 0, 1, 0));
+}
+
 TEST_P(RollingWindowTest, SlowOutcomesAreCountedTwiceWaysAndOnceInTheTotal) {
   TestWindow window(10, shards());
   Count(window, 0, Outcome::kOk, 100, /*slow=*/true);
@@ -180,6 +204,27 @@ TEST(RollingWindowShardTest, AThreadBeyondTheShardsCountsTheSame) {
   ExpectCounts(window.Sum(101), Counts(5, 5, 0, 5, 0));
   ExpectCounts(window.Sum(110), Counts(0, 5, 0, 5, 0));
   ExpectCounts(window.Lifetime(), Counts(5, 5, 0, 5, 0));
+}
+
+TEST(RollingWindowShardTest, ThereAreNoMoreThanThreadSlots) {
+  EXPECT_EQ(TestWindow::kMaxShards, kMaxThreadSlots);
+}
+
+TEST(RollingWindowShardTest, HalfOfTheShardsAreLentByCore) {
+  TestWindow window(10, 4);  // two owned, two lent
+  TestSync::core = 0;
+  for (int slot : {0, 1, 2}) {
+    TestSync::slot = slot;
+    window.Count(Outcome::kOk, false, 100, /*epoch=*/7, /*bucket_end_ns=*/1000);
+  }
+  TestSync::core = 1;
+  EXPECT_FALSE(window.CountGoodAgain(Outcome::kOk, 7, 999, 100))
+      << "neither an owned shard nor that of another core";
+  for (int core : {2, 4}) {
+    TestSync::core = core;
+    EXPECT_TRUE(window.CountGoodAgain(Outcome::kOk, 7, 999, 100)) << core;
+  }
+  TestSync::core = 0;
 }
 
 TEST(RollingWindowShardTest, ALateGoodOutcomeGoesToItsOwnBucket) {
@@ -239,8 +284,10 @@ TEST(CountGoodAgainTest, OnlyInTheSameEpochAndBucketAndShard) {
   TestWindow window(10, 3);  // two owned, one lent
   TestSync::slot = 0;
   TestSync::core = 0;
-  EXPECT_FALSE(window.CountGoodAgain(Outcome::kOk, 7, 500, 100))
-      << "never counted";
+  for (std::uint64_t epoch : {1, 7}) {
+    EXPECT_FALSE(window.CountGoodAgain(Outcome::kOk, epoch, -1, 100))
+        << "never counted";
+  }
   window.Count(Outcome::kOk, false, /*serial=*/100, /*epoch=*/7,
                /*bucket_end_ns=*/1000);
   EXPECT_TRUE(window.CountGoodAgain(Outcome::kUserError, 7, 999, 100));

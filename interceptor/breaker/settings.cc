@@ -229,7 +229,7 @@ std::string FormatDuration(Duration duration) {
     std::string fraction =
         std::to_string(unit.ns + size % unit.ns).substr(1);  // zero-padded
     while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
-    if (unit.ns > 1 && !fraction.empty()) text += "." + fraction;
+    if (!fraction.empty()) text += "." + fraction;
     return text + unit.name;
   }
   return "0s";

@@ -158,7 +158,10 @@ TEST(ValidateSettingsTest, Recovery) {
 }
 
 TEST(ValidateSettingsTest, Backoff) {
-  EXPECT_THAT(Errors([](Settings& s) { s.backoff_multiplier = 1; }), IsEmpty());
+  for (double valid : {1.0, std::numeric_limits<double>::max()}) {
+    EXPECT_THAT(Errors([&](Settings& s) { s.backoff_multiplier = valid; }),
+                IsEmpty());
+  }
   const struct {
     double value;
     const char* text;
