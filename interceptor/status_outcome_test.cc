@@ -154,6 +154,11 @@ TEST(OutcomeOfTest, ARejectionFurtherDownIsIgnoredWhateverTheTableSays) {
   EXPECT_EQ(OutcomeOf(end, outcomes, Settings()), Outcome::kIgnored);
 }
 
+TEST(OutcomeOfTest, ACallOfWhichNothingElseIsSaidWentWell) {
+  EXPECT_EQ(OutcomeOf(CallEnd(), StatusOutcomes(Role::kClient), Settings()),
+            Outcome::kOk);
+}
+
 TEST(OutcomeOfTest, ATimeoutBelowMinCountedDeadlineIsIgnored) {
   Settings settings;
   settings.min_counted_deadline = milliseconds(10);

@@ -1164,6 +1164,13 @@ TEST(ShadowTest, NothingIsRejectedAndWhatWouldBeIsCounted) {
   EXPECT_EQ(seen.in_flight, 0u);
 }
 
+TEST(ShadowTest, WhatWouldBeRejectedHasAskedToo) {
+  Subject breaker(WithMode(Mode::kShadow));
+  breaker.Open(0s);
+  EXPECT_TRUE(breaker.Ask(0s).admitted());
+  EXPECT_EQ(breaker->asked(), 2u);
+}
+
 TEST(ShadowTest, ItProbesRampsAndClosesLikeAnyOther) {
   Subject breaker(WithMode(Mode::kShadow));
   breaker.Open(0s);
