@@ -32,7 +32,7 @@ using testing::EchoCalls;
 using testing::EchoReply;
 using testing::EchoRequest;
 using testing::EchoServer;
-using testing::kUnary;
+using testing::kUnaryMethod;
 
 constexpr char kTarget[] = "echo";
 constexpr Duration kSlow = seconds(1);
@@ -122,7 +122,9 @@ class ClientLatencyTest : public ::testing::TestWithParam<EchoCall> {
         .value_or(BreakerSnapshot());
   }
 
-  static bool IsUnary() { return std::string(GetParam().method) == kUnary; }
+  static bool IsUnary() {
+    return std::string(GetParam().method) == kUnaryMethod;
+  }
 
   // Makes a call that the server holds; lets it go, or cancels it, after
   // `time`.
@@ -212,7 +214,7 @@ TEST_F(ClientLatencyTest, ARefusalReadsTheClockOnce) {
   for (const std::optional<Duration> slow :
        {std::optional<Duration>(), std::optional<Duration>(kSlow)}) {
     Guard(SlowFrom(slow));
-    registry_->Pin(Role::kClient, kTarget, kUnary)
+    registry_->Pin(Role::kClient, kTarget, kUnaryMethod)
         .Force(Override::kForcedOpen, TimePoint::max(), CountedNow());
     EXPECT_EQ(ReadingsOf([&] {
                 grpc::ClientContext context;
@@ -242,7 +244,7 @@ TEST_F(ClientLatencyTest, ACancellationIsAsOldAsItWasHoweverLateItsStatus) {
   ASSERT_TRUE(queue.Next(&tag, &ok));
   queue.Shutdown();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_EQ(HeardBy(Snapshot(kUnary)), (Heard{Outcome::kIgnored, false}));
+  EXPECT_EQ(HeardBy(Snapshot(kUnaryMethod)), (Heard{Outcome::kIgnored, false}));
 }
 
 TEST_F(ClientLatencyTest, SlowCallsOpenAndAFastProbeProves) {
@@ -264,12 +266,12 @@ TEST_F(ClientLatencyTest, SlowCallsOpenAndAFastProbeProves) {
   Advance(kSlow);
   server_.Release();
   for (std::thread& caller : callers) caller.join();
-  EXPECT_EQ(Snapshot(kUnary).state, State::kOpen);
-  EXPECT_EQ(Snapshot(kUnary).lifetime.of(Outcome::kOk), 5u);
+  EXPECT_EQ(Snapshot(kUnaryMethod).state, State::kOpen);
+  EXPECT_EQ(Snapshot(kUnaryMethod).lifetime.of(Outcome::kOk), 5u);
   EXPECT_TRUE(IsRejection(call("hello")));
   Advance(seconds(1));
   EXPECT_TRUE(call("hello").ok());
-  EXPECT_TRUE(Snapshot(kUnary).proved);
+  EXPECT_TRUE(Snapshot(kUnaryMethod).proved);
 }
 
 }  // namespace

@@ -64,8 +64,8 @@ INSTANTIATE_TEST_SUITE_P(Programs, ReadmeTest,
 TEST(ReadmeBlocksTest, EachIsAProgramThatIsCompiledOrAPartOfOne) {
   for (const std::string& block : CppBlocks(ReadFile("README.md"))) {
     bool found = false;
-    for (const char* program :
-         {"readme_async.cc", "readme_client.cc", "readme_server.cc"}) {
+    for (const char* program : {"readme_async.cc", "readme_client.cc",
+                                "readme_operations.cc", "readme_server.cc"}) {
       const std::string text =
           ReadFile(std::string("examples/greeter/") + program);
       found = found || text.find(block) != std::string::npos;
