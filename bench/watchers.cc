@@ -25,7 +25,7 @@
 
 #include "bench/resident_bytes.h"
 #include "interceptor/health/health_service.h"
-#include "interceptor/health/testing/health.grpc.pb.h"
+#include "proto/grpc/health/v1/health.grpc.pb.h"
 
 namespace fusebox::bench {
 namespace {

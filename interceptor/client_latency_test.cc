@@ -8,7 +8,6 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <ostream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,6 +19,7 @@
 #include "interceptor/testing/echo.grpc.pb.h"
 #include "interceptor/testing/echo_calls.h"
 #include "interceptor/testing/echo_server.h"
+#include "interceptor/testing/heard.h"
 
 namespace fusebox {
 namespace {
@@ -32,6 +32,8 @@ using testing::EchoCalls;
 using testing::EchoReply;
 using testing::EchoRequest;
 using testing::EchoServer;
+using testing::Heard;
+using testing::HeardBy;
 using testing::kUnaryMethod;
 
 constexpr char kTarget[] = "echo";
@@ -61,31 +63,6 @@ int ReadingsOf(Work work) {
   const int before = readings;
   work();
   return readings - before;
-}
-
-// What a breaker has heard of its one call.
-struct Heard {
-  std::optional<Outcome> outcome;  // nothing: not exactly one
-  bool slow = false;
-};
-bool operator==(const Heard& a, const Heard& b) {
-  return a.outcome == b.outcome && a.slow == b.slow;
-}
-std::ostream& operator<<(std::ostream& out, const Heard& heard) {
-  if (!heard.outcome.has_value()) return out << "not one outcome";
-  return out << OutcomeName(*heard.outcome) << (heard.slow ? ", slow" : "");
-}
-Heard HeardBy(const BreakerSnapshot& snapshot) {
-  Heard heard;
-  if (snapshot.lifetime.total() + snapshot.ignored != 1) return heard;
-  heard.slow = snapshot.lifetime.slow == 1;
-  heard.outcome = Outcome::kIgnored;
-  for (Outcome outcome : kAllOutcomes) {
-    if (outcome != Outcome::kIgnored && snapshot.lifetime.of(outcome) == 1) {
-      heard.outcome = outcome;
-    }
-  }
-  return heard;
 }
 
 EchoRequest Request(const std::string& text) {

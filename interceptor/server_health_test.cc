@@ -10,11 +10,11 @@
 #include <utility>
 
 #include "interceptor/health/health_service.h"
-#include "interceptor/health/testing/health.grpc.pb.h"
 #include "interceptor/rejection.h"
 #include "interceptor/server_interceptor.h"
 #include "interceptor/testing/echo_services.h"
 #include "interceptor/testing/guarded_echo.h"
+#include "proto/grpc/health/v1/health.grpc.pb.h"
 
 namespace fusebox {
 namespace {

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <ostream>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -19,6 +18,7 @@
 #include "interceptor/rejection.h"
 #include "interceptor/testing/echo_services.h"
 #include "interceptor/testing/guarded_echo.h"
+#include "interceptor/testing/heard.h"
 
 namespace fusebox {
 namespace {
@@ -30,6 +30,8 @@ using testing::CallEcho;
 using testing::CallKind;
 using testing::Eventually;
 using testing::GuardedEcho;
+using testing::Heard;
+using testing::HeardBy;
 using testing::kAllCallKinds;
 using testing::MethodOf;
 using testing::StandingNow;
@@ -55,31 +57,6 @@ int ReadingsOf(Work work) {
   const int before = readings;
   work();
   return readings - before;
-}
-
-// What a breaker has heard of its one call.
-struct Heard {
-  std::optional<Outcome> outcome;  // nothing: not exactly one
-  bool slow = false;
-};
-bool operator==(const Heard& a, const Heard& b) {
-  return a.outcome == b.outcome && a.slow == b.slow;
-}
-std::ostream& operator<<(std::ostream& out, const Heard& heard) {
-  if (!heard.outcome.has_value()) return out << "not one outcome";
-  return out << OutcomeName(*heard.outcome) << (heard.slow ? ", slow" : "");
-}
-Heard HeardBy(const BreakerSnapshot& snapshot) {
-  Heard heard;
-  if (snapshot.lifetime.total() + snapshot.ignored != 1) return heard;
-  heard.slow = snapshot.lifetime.slow == 1;
-  heard.outcome = Outcome::kIgnored;
-  for (Outcome outcome : kAllOutcomes) {
-    if (outcome != Outcome::kIgnored && snapshot.lifetime.of(outcome) == 1) {
-      heard.outcome = outcome;
-    }
-  }
-  return heard;
 }
 
 class ServerLatencyTest

@@ -39,7 +39,6 @@ using testing::Counts;
 using testing::CountsOf;
 using testing::Echo;
 using testing::EchoResult;
-using testing::EchoScript;
 using testing::Eventually;
 using testing::ExpectAnswer;
 using testing::ExpectRefused;

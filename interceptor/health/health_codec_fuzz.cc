@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "interceptor/health/health_codec.h"
-#include "interceptor/health/testing/health.pb.h"
+#include "proto/grpc/health/v1/health.pb.h"
 
 // Protobuf would report every text that is not UTF-8.
 [[maybe_unused]] static auto* const kDefaultLog =

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "interceptor/health/testing/health.pb.h"
+#include "proto/grpc/health/v1/health.pb.h"
 
 namespace fusebox {
 namespace {

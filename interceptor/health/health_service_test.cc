@@ -22,7 +22,7 @@
 
 #include "gtest/gtest.h"
 #include "interceptor/breaker/breaker_registry.h"
-#include "interceptor/health/testing/health.grpc.pb.h"
+#include "proto/grpc/health/v1/health.grpc.pb.h"
 
 // Of gRPC's core, which keeps the header to itself.
 grpc_compression_algorithm grpc_call_test_only_get_compression_algorithm(

@@ -49,7 +49,8 @@ HttpHandler Says(const std::string& text) {
 }
 
 // Answers /hello, and /echo with what it was asked.
-std::unique_ptr<HttpServer> Started(HttpServerOptions options = Patient()) {
+std::unique_ptr<HttpServer> Started(
+    const HttpServerOptions& options = Patient()) {
   auto server = std::make_unique<HttpServer>(options);
   server->Handle("/hello", {"GET"}, Says("hello"));
   server->Handle("/echo/", {"GET", "POST"}, [](const HttpRequest& request) {
