@@ -437,6 +437,8 @@ class ServerGuard::Plugin final : public grpc::ServerBuilderPlugin {
   }
   void InitServer(grpc::ServerInitializer* initializer) override {
     guard_->Check(*builder_, *initializer);
+    // Before gRPC starts the server, and so before any call.
+    ReleaseToGrpc(guard_.get());
   }
   void Finish(grpc::ServerInitializer* /*initializer*/) override {}
   void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
@@ -594,6 +596,7 @@ void ServerGuard::AddGenericMethods() {
 }
 
 ServerGuard::Method* ServerGuard::Find(const char* name) const {
+  AcquireFromGrpc(this);
   const auto registered = guarded_.find(name);
   if (registered != guarded_.end()) return registered->second.get();
   if (by_name_.empty()) return nullptr;
@@ -602,6 +605,7 @@ ServerGuard::Method* ServerGuard::Find(const char* name) const {
 }
 
 const char* ServerGuard::AskGate(std::string_view method) const {
+  AcquireFromGrpc(this);
   const auto found = gate_.find(method);
   if (found == gate_.end()) return nullptr;
   CircuitBreaker& breaker = found->second->breaker;
