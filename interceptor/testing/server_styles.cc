@@ -3,12 +3,14 @@
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <condition_variable>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 
+#include "interceptor/breaker/mutex.h"
 #include "interceptor/handoff/handoff.h"
 #include "interceptor/refused.h"
 #include "interceptor/testing/echo_reactors.h"
@@ -145,9 +147,24 @@ class CallQueue {
       }
     });
   }
+  // When the server has been shut down: calls end, and need the queue for it.
   void Stop() {
+    {
+      MutexLock lock(mu_);
+      while (calls_ > 0) call_ended_.wait(mu_);
+    }
     queue_->Shutdown();
     thread_.join();
+  }
+
+  void CallBegins() {
+    MutexLock lock(mu_);
+    ++calls_;
+  }
+  void CallEnds() {
+    MutexLock lock(mu_);
+    --calls_;
+    call_ended_.notify_all();
   }
 
   grpc::ServerCompletionQueue* get() { return queue_.get(); }
@@ -155,6 +172,9 @@ class CallQueue {
 
  private:
   const bool tells_when_done_;
+  Mutex mu_;
+  std::condition_variable_any call_ended_;
+  int calls_ FUSEBOX_GUARDED_BY(mu_) = 0;  // that have arrived and not ended
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::thread thread_;
 };
@@ -178,7 +198,9 @@ class QueuedCall {
     done_ = {[this](bool /*ok*/) { Done(); }, /*owned_by_queue=*/false};
     context_.AsyncNotifyWhenDone(&done_);
   }
-  virtual ~QueuedCall() = default;
+  virtual ~QueuedCall() {
+    if (arrived_) service_.queue.CallEnds();
+  }
   QueuedCall(const QueuedCall&) = delete;
   QueuedCall& operator=(const QueuedCall&) = delete;
 
@@ -197,6 +219,8 @@ class QueuedCall {
         delete this;
         return;
       }
+      arrived_ = true;
+      service_.queue.CallBegins();
       to_be_told_ = service_.queue.tells_when_done();
       ReplaceMe();
       if (!service_.careless && Refused(context_)) {
@@ -245,6 +269,7 @@ class QueuedCall {
   }
 
   Step done_;
+  bool arrived_ = false;
   bool to_be_told_ = false;
   bool ended_ = false;
   bool finish_when_told_ = false;
