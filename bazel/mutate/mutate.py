@@ -86,6 +86,7 @@ FUSEBOX = Project(
     ),
     plain=(
         _BREAKER + "circuit_breaker.cc",
+        _BREAKER + "method_pattern.cc",
         _BREAKER + "random.cc",
         _BREAKER + "thread_slot.cc",
     ),
