@@ -105,20 +105,6 @@ std::string UntilCancelled(const ServerStyle& style) {
   return style.knows_cancellation ? "cancelled" : "hold";
 }
 
-// The call of a client that has gone.
-void ExpectIgnored(StyledServer& server, const Row& row) {
-  const Counts counts = CountsOf(server.snapshot(row.kind));
-  // A handler on a completion queue may finish its stream before the guard is
-  // told that the client has gone; then what it says counts.
-  const std::string style = row.style.name;
-  const bool may_be_first =
-      row.kind != CallKind::kUnary &&
-      (style.find("Async") != std::string::npos || style.find("Hybrid") == 0);
-  if (!may_be_first || counts != Counts{{"ok", 1}}) {
-    EXPECT_EQ(counts, (Counts{{"ignored", 1}}));
-  }
-}
-
 void Cancelled(const Row& row) {
   StyledServer server(row.style.make(), {row.transport});
   grpc::ClientContext context;
@@ -134,7 +120,7 @@ void Cancelled(const Row& row) {
   server.AwaitRest(row.kind);
   // What the handler says afterwards changes nothing.
   server.script().Release();
-  ExpectIgnored(server, row);
+  EXPECT_EQ(CountsOf(server.snapshot(row.kind)), (Counts{{"ignored", 1}}));
   EXPECT_EQ(server.script().runs(), 1);
 }
 
@@ -172,7 +158,7 @@ void Dropped(const Row& row) {
   server.server().Shutdown(WallClock::now());
   caller.join();
   server.AwaitRest(row.kind);
-  ExpectIgnored(server, row);
+  EXPECT_EQ(CountsOf(server.snapshot(row.kind)), (Counts{{"ignored", 1}}));
 }
 
 struct Ending {

@@ -226,7 +226,6 @@ class QueuedCall {
       if (!service_.careless && Refused(context_)) {
         Finish(RefusedStatus());
       } else {
-        service_.script.CountRun();
         Begin();
       }
     });
@@ -237,8 +236,10 @@ class QueuedCall {
       if (!to_be_told_) delete this;
     });
   }
-  // Only as the last thing.
+  // Only as the last thing. Before that the request is still under way, and a
+  // client that goes looks like one that has said all.
   void Act(const std::string& text) {
+    service_.script.CountRun();
     if (text == "drop") {
       delete this;
     } else if (text == "cancelled") {
