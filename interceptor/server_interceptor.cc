@@ -1,6 +1,7 @@
 #include "interceptor/server_interceptor.h"
 
 #include <grpc/support/log.h>
+#include <grpc/support/time.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/impl/server_initializer.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -24,7 +26,6 @@
 namespace fusebox {
 namespace {
 
-using WallClock = std::chrono::system_clock;
 using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
@@ -37,6 +38,20 @@ constexpr char kNoThread[] = "Server Threadpool Exhausted";
 // anew when the server gets to them (on a busy machine 5 ms late).
 constexpr Duration kDeadlineDelay = std::chrono::milliseconds(5);
 constexpr int kDeadlineRounding = 100;
+
+// When the call's time is up, on the line of FineNow(); TimePoint::max() if it
+// has all the time in the world. Not ServerContext::deadline(): that is a time
+// of the wall clock, so it moves when that is set, and it is late by as long as
+// the thread was held up between gRPC's readings of the two clocks.
+TimePoint DeadlineOf(const grpc::ServerContextBase& context) {
+  // Keeps the sum below the end of the nanosecond line.
+  constexpr std::int64_t kFar = 1'000'000'000;
+  const gpr_timespec deadline =
+      gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_MONOTONIC);
+  if (deadline.tv_sec > kFar) return TimePoint::max();
+  return TimePoint(std::chrono::seconds(deadline.tv_sec) +
+                   std::chrono::nanoseconds(deadline.tv_nsec));
+}
 
 bool StartsWith(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;
@@ -183,7 +198,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
         // Nothing can refuse it here.
         if (method_.coverage == Coverage::kObserved) return true;
         rejection_ = *admission.rejection;
-        deadline_ = info_.server_context()->deadline();
+        deadline_ = DeadlineOf(*info_.server_context());
         if (method_.coverage == Coverage::kAsks) {
           mark_.Put(*batch.GetRecvInitialMetadata());
         }
@@ -194,10 +209,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
       if (!permit_) return true;  // mode shadow or off
     }
 
-    deadline_ = info_.server_context()->deadline();
-    if (deadline_ != WallClock::time_point::max()) {
-      time_budget_ = deadline_ - WallClock::now();
-    }
+    deadline_ = DeadlineOf(*info_.server_context());
+    time_budget_ = TimeLeft();
     if (TakesLatency()) arrived_ = guard_.latency_clock_();
     phase_.store(kHeld, std::memory_order_release);
     return true;
@@ -358,8 +371,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
 
   // Until the deadline; Duration::max() if there is none.
   Duration TimeLeft() const {
-    if (deadline_ == WallClock::time_point::max()) return Duration::max();
-    return deadline_ - WallClock::now();
+    if (deadline_ == TimePoint::max()) return Duration::max();
+    return deadline_ - FineNow();
   }
 
   bool TakesLatency() const {
@@ -401,7 +414,7 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   RefusalMark mark_;
   Permit permit_;
   Rejection rejection_;
-  WallClock::time_point deadline_ = WallClock::time_point::max();
+  TimePoint deadline_ = TimePoint::max();
   Duration time_budget_ = Duration::max();
   TimePoint arrived_;
 };
