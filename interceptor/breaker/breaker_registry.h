@@ -90,11 +90,11 @@ struct MethodCalls {
   std::vector<OfCode> codes;  // those that have occurred, in ascending order
 };
 
-// A breaker and, with RegistryOptions::call_stats, what records its calls; else
-// null. Both live equally long.
+// A breaker and what records its calls, which lives as long. Without
+// RegistryOptions::call_stats the latter is null.
 struct GuardedMethod {
-  CircuitBreaker& breaker;
-  LatencyRecorder* calls;
+  CircuitBreaker* breaker = nullptr;
+  LatencyRecorder* calls = nullptr;
 };
 
 // Owns breakers and tells what happens to them.
@@ -142,7 +142,7 @@ class BreakerRegistry {
   // At the limit, the overflow breaker.
   CircuitBreaker& Pin(Role role, std::string_view target,
                       std::string_view method) {
-    return PinMethod(role, target, method).breaker;
+    return *PinMethod(role, target, method).breaker;
   }
   GuardedMethod PinMethod(Role role, std::string_view target,
                           std::string_view method);
