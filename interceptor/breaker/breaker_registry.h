@@ -72,14 +72,15 @@ struct RegistryOptions {
   std::function<void(const std::string& line)> log;
 };
 
-// What came of the calls of one method: of those that were admitted and have
-// ended, whatever the breaker made of them, by the status that a client saw or
-// a server's handler gave, or CANCELLED or DEADLINE_EXCEEDED if the call was
-// over before.
+// What came of the calls of one method that were admitted and have ended,
+// whatever its breaker made of them: how many for each status, and how long the
+// unary ones took. The status is the one that a client saw, or that a server's
+// handler gave (UNKNOWN if it threw); CANCELLED or DEADLINE_EXCEEDED if the
+// call was over before.
 //
-// Refused calls are not among them; nor are those that a client dropped without
-// asking for their status or cancelling them, nor those that a server answered
-// without the handler.
+// Not among them: refused calls; those that a client dropped without asking for
+// their status or cancelling them; those that a server answered without the
+// handler.
 struct MethodCalls {
   using OfCode = CallsOfCode;
 
