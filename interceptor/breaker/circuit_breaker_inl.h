@@ -631,7 +631,9 @@ void BasicCircuitBreaker<Sync>::SetPolicy(const Policy* policy,
     const bool switched_off =
         policy->settings.mode == Mode::kOff && ModeOf(word) != Mode::kOff;
     if (switched_off) {
-      flags = StateFlags(State::kClosed) | (word & kOverrideMask);
+      if (OverrideOf(word) == Override::kNone) {
+        flags = StateFlags(State::kClosed);
+      }
       next.openings = 0;
       next.generation = times.generation + 1;
       next.generation_start = Version(word) + 1;
