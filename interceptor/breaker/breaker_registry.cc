@@ -175,7 +175,7 @@ struct BreakerScope::Entry {
   Entry(BreakerRegistry::State& registry_state, std::uint64_t entry_id,
         Role entry_role, std::string_view entry_target,
         std::string_view entry_method, const RegistryOptions& options,
-        const std::shared_ptr<const Policy>& policy, TimePoint now)
+        const Policy* policy, TimePoint now)
       : registry(registry_state),
         id(entry_id),
         role(entry_role),
@@ -493,7 +493,7 @@ class BreakerRegistry::State {
                                   std::string_view method)
       FUSEBOX_REQUIRES(mu_) {
     return std::make_unique<Entry>(*this, ++last_id_, role, target, method,
-                                   options_, policies_.For(method),
+                                   options_, policies_.For(method).get(),
                                    options_.now());
   }
 

@@ -35,7 +35,7 @@ class BreakerTwin {
   };
 
   BreakerTwin(const Settings& settings, Time now)
-      : s_(settings), since_(now), started_(now) {}
+      : s_(settings), places_(settings.buckets), since_(now), started_(now) {}
 
   Decision Admit(int call, Time t, double u, double r) {
     if (s_.mode == Mode::kOff) return {};
@@ -101,6 +101,26 @@ class BreakerTwin {
   void Reset(Time t, double r) {
     Advance(t, r);
     StartOver(t);
+  }
+
+  void SetSettings(const Settings& settings, Time t, double r) {
+    Advance(t, r);
+    const bool wider = settings.buckets > places_;
+    const bool off = settings.mode == Mode::kOff && s_.mode != Mode::kOff;
+    if (wider) places_ = std::max(settings.buckets, 2 * places_);
+    if (wider || off || settings.bucket_width != s_.bucket_width) {
+      window_.clear();
+    }
+    if (off) {
+      if (override_ == Override::kNone) Enter(State::kClosed, t);
+      ++generation_;
+      openings_ = 0;
+    }
+    // The moment of the probe, or of the proof, stays; a ramp that is over is
+    // so from now on.
+    origin_ += Ns(s_.min_recovery) - Ns(settings.min_recovery);
+    proved_at_ = t;
+    s_ = settings;
   }
 
   // Commits what time alone has decided.
@@ -349,7 +369,8 @@ class BreakerTwin {
     }
   }
 
-  const Settings s_;
+  Settings s_;
+  int places_;  // buckets there is room for
   State state_ = State::kClosed;
   Override override_ = Override::kNone;
   Time since_;

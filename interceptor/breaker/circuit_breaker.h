@@ -183,13 +183,13 @@ struct [[nodiscard]] BasicAdmission {
 // Concurrency. One 64-bit word holds version, record index and flags; the times
 // that belong to it stand in the record of that index:
 //
-//   word     version:48 | record:8 | mode:2 | override:2 | probe out:1 |
-//            proved:1 | state:2
+//   word     version:48 | survived:5 | policy:1 | record:2 | mode:2 |
+//            override:2 | probe out:1 | proved:1 | state:2
 //   records  kRecords of them; one belongs to the word, the others are free or
-//            being written by a thread about to swap the word; the policy is
-//            in the record, so word, times and settings always fit together
-//   policy   that of the newest word or of the next: for those for whom either
-//            will do
+//            being written by a thread about to swap the word
+//   policies two of them; one belongs to the word, the other was that before or
+//            will be the next
+//   survived by a probe that is out: changes of the settings, up to 31
 //
 // Invariants, each with the test that fails without it: scenarios of
 // model/breaker_model_test.cc, which also breaks each memory order, second look
@@ -209,9 +209,10 @@ struct [[nodiscard]] BasicAdmission {
 //     RampAgainstReuse, SnapshotAgainstAll.
 //  B4 At most one probe is out: a probe is admitted only by the swap that sets
 //     the flag, and the flag is cleared only by swaps that end that probe (its
-//     permit holds the version of the swap that set the flag, as does the
-//     record). Tests: RaceForTheProbe, RaceForTheFreedSlot,
-//     SettingsAgainstProbe; in circuit_breaker_test.cc,
+//     permit holds the version of the swap that set the flag; those since then
+//     that let the flag stand are counted in `survived`; with the 32nd the
+//     probe is lost, and its lease ends it). Tests: RaceForTheProbe,
+//     RaceForTheFreedSlot, SettingsAgainstProbe; in circuit_breaker_test.cc,
 //     AnIgnoredAnswerOfAnEarlierProbeFreesNothing.
 //  B5 Each permit adds one to kAdmitted and, when it ends, one to exactly one
 //     of: a lifetime outcome, ignored, stale. Tests: every scenario, at its end
@@ -223,13 +224,12 @@ struct [[nodiscard]] BasicAdmission {
 //  B7 What a change adds to the stays and transitions is released after the
 //     swap and acquired before the word is looked at again, so a snapshot never
 //     shows a change that its state does not. Test: SnapshotAgainstAll.
-//  B8 A decision is made with one policy, that of the word it ends in, and so
-//  is
-//     a serial: both are read from the record. `policy_` serves only Finish(),
-//     which is right with any that was current while the call ended (its bucket
-//     is that of the shard, whatever the policy), and settings(). Policies are
-//     never deleted under a breaker. Tests: SettingsAgainstCounts,
-//     SettingsAgainstTransition.
+//  B8 Decisions, and the serials of buckets, are made with the policy of their
+//     word: the other place alone is written, before the swap that makes it the
+//     word's, and both are read like a record (B3). Only Finish() and
+//     settings() do not ask again: any policy will do that was in force
+//     meanwhile, since the bucket of the short way is that of the shard. Tests:
+//     SettingsAgainstCounts, SettingsAgainstAdmit, SettingsAgainstSnapshot.
 //
 // Admission of a closed method is wait-free; recording is lock-free as long as
 // fewer than kRecords - 1 threads are suspended within the few instructions
@@ -274,12 +274,12 @@ class BasicCircuitBreaker {
   // `now`.
   BasicCircuitBreaker(const Settings& settings, TimePoint now,
                       const Options& options)
-      : BasicCircuitBreaker(std::make_shared<const Policy>(settings), now,
+      : BasicCircuitBreaker(std::make_unique<const Policy>(settings), now,
                             options) {}
   BasicCircuitBreaker(const Settings& settings, TimePoint now)
       : BasicCircuitBreaker(settings, now, Options()) {}
-  // The same for many breakers with one policy.
-  BasicCircuitBreaker(std::shared_ptr<const Policy> policy, TimePoint now,
+  // The same for many breakers with one policy, which must outlive them.
+  BasicCircuitBreaker(const Policy* policy, TimePoint now,
                       const Options& options);
 
   // Permits must be finished before.
@@ -289,7 +289,7 @@ class BasicCircuitBreaker {
 
   // Those in force. The reference stays good, but not up to date.
   const Settings& settings() const {
-    return policy_.load(Sync::kAcquire)->settings;
+    return PolicyOf(word_.load(Sync::kRelaxed))->settings;
   }
 
   // Other settings from now on; the class comment tells what becomes of the
@@ -361,6 +361,12 @@ class BasicCircuitBreaker {
   }
 
  private:
+  BasicCircuitBreaker(std::unique_ptr<const Policy> policy, TimePoint now,
+                      const Options& options)
+      : BasicCircuitBreaker(policy.get(), now, options) {
+    own_policy_ = std::move(policy);
+  }
+
   friend class BasicPermit<Sync>;
   using Window = RollingWindow<Sync>;
   template <class T>
@@ -380,6 +386,10 @@ class BasicCircuitBreaker {
       std::uint64_t{static_cast<unsigned char>(Mode::kShadow)} << kModeShift;
   static constexpr std::uint64_t kFlagsMask = 0xff;
   static constexpr int kRecordShift = 8;
+  static constexpr std::uint64_t kRecordMask = 0x300;
+  static constexpr std::uint64_t kPolicy = 0x400;
+  static constexpr std::uint64_t kSurvivedOne = 0x800;
+  static constexpr std::uint64_t kSurvivedMask = 0xf800;
   static constexpr int kVersionShift = 16;
   // Shadow mode admits as well.
   static constexpr std::uint64_t kNotPlainlyClosed = kFlagsMask & ~kShadow;
@@ -401,12 +411,11 @@ class BasicCircuitBreaker {
     // When time alone ends the state: the lease, the ramp or the override.
     std::int64_t until = 0;
     std::uint64_t generation_start = 1;  // version that began the generation
-    std::uint64_t probe = 0;             // version that sent the last probe out
     std::int64_t serial_offset = 0;      // serial of a bucket minus its number
-    const Policy* policy = nullptr;
     std::uint32_t generation = 1;
     std::uint32_t openings = 0;  // since last closed: k of the policy; 16 bits
     std::uint32_t changes = 0;   // of the state or override, so far
+    const Policy* policy = nullptr;  // not in the record, B8
   };
   struct Record {
     Atomic<std::int64_t> origin{0};
@@ -414,11 +423,9 @@ class BasicCircuitBreaker {
     Atomic<std::int64_t> until{0};
     // generation_start << 16 | openings
     Atomic<std::uint64_t> generation_start_and_openings{0};
-    Atomic<std::uint64_t> probe{0};
     Atomic<std::int64_t> serial_offset{0};
-    Atomic<const Policy*> policy{nullptr};
-    // generation << 32 | changes
-    Atomic<std::uint64_t> generation_and_changes{0};
+    Atomic<std::uint32_t> generation{0};
+    Atomic<std::uint32_t> changes{0};
   };
 
   static std::uint64_t Version(std::uint64_t word) {
@@ -452,7 +459,20 @@ class BasicCircuitBreaker {
     return row * 2 + (column > row ? column - 1 : column);
   }
   const Record& RecordOf(std::uint64_t word) const {
-    return records_[static_cast<std::size_t>((word >> kRecordShift) & 0xff)];
+    return records_[static_cast<std::size_t>(RecordIndex(word))];
+  }
+  static int RecordIndex(std::uint64_t word) {
+    return static_cast<int>((word & kRecordMask) >> kRecordShift);
+  }
+  // That of the word, or a later one if the word has moved on.
+  const Policy* PolicyOf(std::uint64_t word) const {
+    return policies_[(word & kPolicy) == 0 ? 0 : 1].load(Sync::kAcquire);
+  }
+  // Whether the probe that is out is the call with that permit.
+  static bool IsProbe(std::uint64_t permit_word, std::uint64_t word) {
+    return (word & kProbeOut) != 0 &&
+           Version(permit_word) + (word & kSurvivedMask) / kSurvivedOne ==
+               Version(word);
   }
   void StoreRecord(int index, const Times& times);
   // False if the word moved on meanwhile.
@@ -462,9 +482,10 @@ class BasicCircuitBreaker {
   void ReturnRecord(int index);
 
   // Replaces `word` by one with `flags` (state, proved, probe out, override),
-  // `times` and the mode of its policy, and tells the listener if the state or
-  // override changed. `at` is the moment of the change. Returns the new word,
-  // or 0 if the word had moved on or no record was free: look again.
+  // `times` and its policy, whose place is written, and tells the listener if
+  // the state or override changed. `at` is the moment of the change. Returns
+  // the new word, or 0 if the word had moved on or no record was free: look
+  // again.
   std::uint64_t Swap(std::uint64_t word, const Times& old, std::uint64_t flags,
                      Times times, TransitionReason reason, std::int64_t at);
   // Sends a probe out. Returns the new word, or 0: look again.
@@ -493,9 +514,8 @@ class BasicCircuitBreaker {
     if (!open && flags != (StateFlags(State::kHalfOpen) | kProved)) {
       return false;
     }
-    const Record& record = RecordOf(word);
-    const std::int64_t origin = record.origin.load(Sync::kAcquire);
-    const Policy* const policy = record.policy.load(Sync::kAcquire);
+    const std::int64_t origin = RecordOf(word).origin.load(Sync::kAcquire);
+    const Policy* const policy = PolicyOf(word);
     if (word_.load(Sync::kRelaxed) != word) return false;
     const std::int64_t elapsed = now - origin;
     if (open) {
@@ -525,10 +545,10 @@ class BasicCircuitBreaker {
 
   void Finish(std::uint64_t permit_word, Outcome outcome, TimePoint now,
               Duration latency, Random& random) {
-    const Policy* const policy = policy_.load(Sync::kAcquire);
+    const std::uint64_t word = word_.load(Sync::kRelaxed);
+    const Policy* const policy = PolicyOf(word);
     if ((outcome == Outcome::kOk || outcome == Outcome::kUserError) &&
         latency.count() < policy->slow_call_ns) {
-      const std::uint64_t word = word_.load(Sync::kRelaxed);
       // The epoch is the word: nothing has changed since the shard was last
       // counted in, so the bucket it is in is still the right one.
       if (word == permit_word && (word & kNotPlainlyClosed) == 0 &&
@@ -560,12 +580,12 @@ class BasicCircuitBreaker {
                    std::int64_t now) const;
 
   // The first cache line is all that a call on a closed method reads: the word,
-  // the policy and the shape of the window.
+  // the policies and the shape of the window.
   alignas(64) Atomic<std::uint64_t> word_;
-  Atomic<const Policy*> policy_;
+  std::array<Atomic<const Policy*>, 2> policies_;
   Window window_;
 
-  const std::shared_ptr<const Policy> first_policy_;
+  std::unique_ptr<const Policy> own_policy_;  // the first, if nobody else's
   const NowFunction now_;
   const Listener* const listener_;
   void* const listener_context_;

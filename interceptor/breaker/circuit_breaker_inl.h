@@ -8,13 +8,13 @@
 namespace fusebox {
 
 template <class Sync>
-BasicCircuitBreaker<Sync>::BasicCircuitBreaker(
-    std::shared_ptr<const Policy> policy, TimePoint now, const Options& options)
+BasicCircuitBreaker<Sync>::BasicCircuitBreaker(const Policy* policy,
+                                               TimePoint now,
+                                               const Options& options)
     : word_((std::uint64_t{1} << kVersionShift) |
             ModeFlags(policy->settings.mode)),
-      policy_(policy.get()),
+      policies_{{Atomic<const Policy*>(policy), Atomic<const Policy*>(policy)}},
       window_(policy->settings.buckets, options.shards),
-      first_policy_(std::move(policy)),
       now_(options.now),
       listener_(options.listener),
       listener_context_(options.listener_context) {
@@ -22,9 +22,7 @@ BasicCircuitBreaker<Sync>::BasicCircuitBreaker(
   times.since = Ns(now);
   // Room below, so that the oldest bucket of any window has a serial >= 0.
   times.serial_offset =
-      std::max<std::int64_t>(0, -first_policy_->Bucket(Ns(now))) +
-      Window::kWindowGap;
-  times.policy = first_policy_.get();
+      std::max<std::int64_t>(0, -policy->Bucket(Ns(now))) + Window::kWindowGap;
   StoreRecord(0, times);
 }
 
@@ -39,11 +37,9 @@ void BasicCircuitBreaker<Sync>::StoreRecord(int index, const Times& times) {
   record.until.store(times.until, Sync::kRelease);
   record.generation_start_and_openings.store(
       times.generation_start << 16 | times.openings, Sync::kRelease);
-  record.probe.store(times.probe, Sync::kRelease);
   record.serial_offset.store(times.serial_offset, Sync::kRelease);
-  record.policy.store(times.policy, Sync::kRelease);
-  record.generation_and_changes.store(
-      std::uint64_t{times.generation} << 32 | times.changes, Sync::kRelease);
+  record.generation.store(times.generation, Sync::kRelease);
+  record.changes.store(times.changes, Sync::kRelease);
 }
 
 template <class Sync>
@@ -58,13 +54,10 @@ bool BasicCircuitBreaker<Sync>::ReadRecord(std::uint64_t word,
   times.generation_start = generation_start_and_openings >> 16;
   times.openings =
       static_cast<std::uint32_t>(generation_start_and_openings & 0xffff);
-  times.probe = record.probe.load(Sync::kAcquire);
   times.serial_offset = record.serial_offset.load(Sync::kAcquire);
-  times.policy = record.policy.load(Sync::kAcquire);
-  const std::uint64_t generation_and_changes =
-      record.generation_and_changes.load(Sync::kAcquire);
-  times.generation = static_cast<std::uint32_t>(generation_and_changes >> 32);
-  times.changes = static_cast<std::uint32_t>(generation_and_changes);
+  times.generation = record.generation.load(Sync::kAcquire);
+  times.changes = record.changes.load(Sync::kAcquire);
+  times.policy = PolicyOf(word);
   return word_.load(Sync::kRelaxed) == word;
 }
 
@@ -110,15 +103,21 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
     times.changes = old.changes + 1;
   }
   StoreRecord(index, times);
-  const std::uint64_t next =
-      ((Version(word) + 1) << kVersionShift) |
+  std::uint64_t next =
+      ((Version(word) + 1) << kVersionShift) | (word & kPolicy) |
       (static_cast<std::uint64_t>(index) << kRecordShift) | next_flags;
+  if (times.policy != old.policy) {
+    next ^= kPolicy;
+    if ((flags & kProbeOut) != 0) {
+      next |= std::min((word & kSurvivedMask) + kSurvivedOne, kSurvivedMask);
+    }
+  }
   std::uint64_t expected = word;
   if (!word_.compare_exchange_strong(expected, next, Sync::kRelease)) {
     ReturnRecord(index);
     return 0;
   }
-  ReturnRecord(static_cast<int>((word >> kRecordShift) & 0xff));
+  ReturnRecord(RecordIndex(word));
   if (!visible) {
     if (listener_ != nullptr && listener_->rescheduled != nullptr) {
       listener_->rescheduled(listener_context_);
@@ -151,7 +150,6 @@ std::uint64_t BasicCircuitBreaker<Sync>::SendProbe(std::uint64_t word,
                                                    const Times& old,
                                                    std::int64_t now) {
   Times times = old;
-  times.probe = Version(word) + 1;
   times.until = now + times.policy->probe_lease_ns;
   if (StateOf(word) == State::kOpen) times.serial_offset += Window::kWindowGap;
   return Swap(word, old, StateFlags(State::kHalfOpen) | kProbeOut, times,
@@ -161,8 +159,8 @@ std::uint64_t BasicCircuitBreaker<Sync>::SendProbe(std::uint64_t word,
 template <class Sync>
 bool BasicCircuitBreaker<Sync>::FreeProbeSlot(std::uint64_t word) {
   std::uint64_t expected = word;
-  const std::uint64_t next =
-      (word & ~kProbeOut) + (std::uint64_t{1} << kVersionShift);
+  const std::uint64_t next = (word & ~(kProbeOut | kSurvivedMask)) +
+                             (std::uint64_t{1} << kVersionShift);
   return word_.compare_exchange_strong(expected, next, Sync::kRelease);
 }
 
@@ -345,12 +343,9 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
   const std::int64_t now = Ns(now_point);
   const bool ignored = outcome == Outcome::kIgnored;
   const bool slow =
-      !ignored && latency.count() >= policy_.load(Sync::kAcquire)->slow_call_ns;
+      !ignored &&
+      latency.count() >= PolicyOf(word_.load(Sync::kRelaxed))->slow_call_ns;
   const bool bad = slow || IsFailure(outcome);
-  const auto probe_is_mine = [&](std::uint64_t word, const Times& times) {
-    return probe_allowed && (word & kProbeOut) != 0 &&
-           Version(permit_word) == times.probe;
-  };
   // Set once the outcome is in the window, with the generation it went to.
   std::optional<std::uint64_t> counted_generation;
 
@@ -369,7 +364,10 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
         return;
       }
       if (ignored) {
-        if (probe_is_mine(word, times) && !FreeProbeSlot(word)) continue;
+        if (probe_allowed && IsProbe(permit_word, word) &&
+            !FreeProbeSlot(word)) {
+          continue;
+        }
         window_.Add(Window::Total::kIgnored);
         return;
       }
@@ -408,7 +406,7 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
       if (Open(word, times, /*new_generation=*/true, now, *reason, random)) {
         return;
       }
-    } else if (probe_is_mine(word, times)) {
+    } else if (probe_allowed && IsProbe(permit_word, word)) {
       if (FreeProbeSlot(word)) return;
     } else {
       return;
@@ -609,15 +607,18 @@ template <class Sync>
 void BasicCircuitBreaker<Sync>::SetPolicy(const Policy* policy,
                                           TimePoint now_point, Random& random) {
   const std::int64_t now = Ns(now_point);
-  // Before the word: whoever sees the new word sees no older policy.
-  policy_.store(policy, Sync::kRelease);
+  {
+    // Its place is the same until the swap below: nobody else changes it (B8).
+    const std::uint64_t word = word_.load(Sync::kRelaxed);
+    if (PolicyOf(word) == policy) return;
+    policies_[(word & kPolicy) == 0 ? 1 : 0].store(policy, Sync::kRelease);
+  }
   for (;;) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
     Times times;
     if (!ReadRecord(word, times)) continue;
     if (!TimeIsCommitted(word, times, now, random)) continue;
     const Policy& old = *times.policy;
-    if (&old == policy) return;
 
     std::uint64_t flags = word & ~kModeMask & kFlagsMask;
     Times next = times;
@@ -630,7 +631,9 @@ void BasicCircuitBreaker<Sync>::SetPolicy(const Policy* policy,
     const bool switched_off =
         policy->settings.mode == Mode::kOff && ModeOf(word) != Mode::kOff;
     if (switched_off) {
-      flags = StateFlags(State::kClosed) | (word & kOverrideMask);
+      if (OverrideOf(word) == Override::kNone) {
+        flags = StateFlags(State::kClosed);
+      }
       next.openings = 0;
       next.generation = times.generation + 1;
       next.generation_start = Version(word) + 1;

@@ -139,6 +139,14 @@ class Subject {
     EXPECT_TRUE(See(t + 1s).proved);
   }
 
+  void SetPolicy(const Settings& settings, Duration t) {
+    EXPECT_TRUE(ValidateSettings(settings).empty());
+    policies_.push_back(std::make_unique<const Policy>(settings));
+    Random random = Random::Scripted(0, 0);
+    breaker_->SetPolicy(policies_.back().get(), At(t), random);
+    EXPECT_EQ(breaker_->settings(), settings);
+  }
+
   State StateAt(Duration t) {
     Random random = Random::Scripted(0, 0);
     return breaker_->View(At(t), random).state;
@@ -172,6 +180,7 @@ class Subject {
   static constexpr CircuitBreaker::Listener kListener = {&Notify, nullptr};
 
   std::vector<StateChange> events_;
+  std::vector<std::unique_ptr<const Policy>> policies_;
   // Not on the stack: AddressSanitizer's fake stack ignores its alignment.
   const std::unique_ptr<CircuitBreaker> breaker_;
 };
@@ -1647,6 +1656,347 @@ TEST(SnapshotTest, ShardsDoNotShowInTheCounts) {
     ExpectCounts(breaker.See(2s).lifetime, Counts(3, 2, 0, 1, 0));
     ExpectCounts(breaker.See(10s).window, Counts(0, 2, 0, 1, 0));
   }
+}
+
+// --- Other settings: each row of the second table ----------------------------
+
+Settings SlowerSettings() {
+  Settings settings = QuickSettings();
+  settings.min_recovery = 3s;
+  settings.max_recovery = 13s;
+  settings.max_open_duration = 9s;
+  settings.probe_lease = 20s;
+  return settings;
+}
+
+// What no change of the settings touches.
+void ExpectKept(const BreakerSnapshot& before, const BreakerSnapshot& after) {
+  EXPECT_EQ(after.state, before.state);
+  EXPECT_EQ(after.override_state, before.override_state);
+  EXPECT_EQ(after.generation, before.generation);
+  EXPECT_EQ(after.since, before.since);
+  EXPECT_EQ(after.next_probe, before.next_probe);
+  EXPECT_EQ(after.proved, before.proved);
+  ExpectCounts(after.lifetime, before.lifetime);
+  EXPECT_EQ(after.ignored, before.ignored);
+  EXPECT_EQ(after.stale, before.stale);
+  EXPECT_EQ(after.rejected, before.rejected);
+  EXPECT_EQ(after.shadow_rejected, before.shadow_rejected);
+  EXPECT_EQ(after.in_flight, before.in_flight);
+  EXPECT_EQ(after.time_in_state, before.time_in_state);
+  EXPECT_EQ(after.transitions, before.transitions);
+}
+
+TEST(SetPolicyTest, AClosedBreakerIsJudgedByTheNewThresholdsAtTheNextFailure) {
+  Settings settings = QuickSettings();
+  settings.min_requests = 10;
+  Subject breaker(settings);
+  breaker.Call(Outcome::kSystemError, 0s, 4);
+  const BreakerSnapshot before = breaker.See(0s);
+  settings.min_requests = 4;
+  breaker.SetPolicy(settings, 0s);
+  const BreakerSnapshot after = breaker.See(0s);
+  ExpectKept(before, after);
+  ExpectCounts(after.window, before.window);
+  EXPECT_EQ(after.settings, settings);
+  EXPECT_TRUE(breaker.events().empty());
+  breaker.Call(Outcome::kSystemError, 0s);
+  EXPECT_EQ(breaker.StateAt(0s), State::kOpen);
+}
+
+TEST(SetPolicyTest, TheSameSettingsAgainChangeNothing) {
+  Subject breaker;
+  breaker.Open(0s);
+  const BreakerSnapshot before = breaker.See(0s);
+  breaker.SetPolicy(QuickSettings(), 0s);
+  ExpectKept(before, breaker.See(0s));
+  ExpectCounts(breaker.See(0s).window, before.window);
+}
+
+TEST(SetPolicyTest, APermitOfBeforeEndsAsAnyOther) {
+  Subject breaker;
+  Permit good = breaker.Admit(0s);
+  Permit bad = breaker.Admit(0s);
+  breaker.SetPolicy(SlowerSettings(), 1s);
+  breaker.Finish(std::move(good), Outcome::kOk, 1s);
+  breaker.Finish(std::move(bad), Outcome::kTimeout, 1s);
+  EXPECT_EQ(breaker.StateAt(1s), State::kOpen);
+  EXPECT_EQ(breaker.See(1s).stale, 0u);
+  ExpectCounts(breaker.See(1s).window, Counts(1, 0, 1, 0, 0));
+  EXPECT_EQ(breaker.NextProbe(1s), 4s);  // opened with the new min_recovery
+}
+
+TEST(SetPolicyTest, AnOpenBreakerKeepsTheMomentOfItsProbe) {
+  Subject breaker;
+  breaker.Open(0s);
+  EXPECT_FALSE(breaker.Admits(500ms));
+  const BreakerSnapshot before = breaker.See(600ms);
+  breaker.SetPolicy(SlowerSettings(), 600ms);
+  ExpectKept(before, breaker.See(600ms));
+  ExpectCounts(breaker.See(600ms).window, before.window);
+  const Admission early = breaker.Ask(1s - kNs);
+  ASSERT_FALSE(early.admitted());
+  EXPECT_EQ(early.rejection->retry_after, kNs);
+  // Its probe has the new lease, and a failure the new backoff.
+  Permit probe = breaker.Admit(1s);
+  EXPECT_EQ(breaker.See(1s).next_change, At(21s));
+  breaker.Finish(std::move(probe), Outcome::kTimeout, 2s);
+  EXPECT_EQ(breaker.NextProbe(2s), 8s);
+}
+
+TEST(SetPolicyTest, ABreakerThatDrainsAsksTheNewThresholds) {
+  Subject breaker(DrainingSettings());
+  breaker.Open(0s);
+  EXPECT_EQ(breaker.StateAt(2s), State::kOpen);
+  Settings settings = DrainingSettings();
+  settings.min_requests = 1;
+  breaker.SetPolicy(settings, 2s);
+  EXPECT_EQ(breaker.StateAt(2s), State::kHalfOpen);
+}
+
+TEST(SetPolicyTest, AProbeThatIsOutKeepsItsLease) {
+  Subject breaker;
+  breaker.Open(0s);
+  Permit probe = breaker.Admit(1s);
+  const BreakerSnapshot before = breaker.See(2s);
+  breaker.SetPolicy(SlowerSettings(), 2s);
+  ExpectKept(before, breaker.See(2s));
+  EXPECT_EQ(breaker.See(2s).next_change, At(6s));
+  EXPECT_FALSE(breaker.Admits(2s));
+  EXPECT_EQ(breaker.StateAt(6s), State::kOpen);
+}
+
+TEST(SetPolicyTest, AProbeThatIsOutEndsAsOne) {
+  for (int changes : {1, 2, 31}) {
+    Subject breaker;
+    breaker.Open(0s);
+    Permit probe = breaker.Admit(1s);
+    for (int i = 0; i < changes; ++i) {
+      breaker.SetPolicy(i % 2 == 0 ? SlowerSettings() : QuickSettings(), 2s);
+    }
+    EXPECT_FALSE(breaker.Admits(2s));
+    breaker.Finish(std::move(probe), Outcome::kIgnored, 2s);
+    EXPECT_TRUE(breaker.Admits(2s)) << "after " << changes << " changes";
+  }
+}
+
+TEST(SetPolicyTest, With32ChangesAProbeIsLostAndItsLeaseEndsIt) {
+  Subject breaker;
+  breaker.Open(0s);
+  Permit probe = breaker.Admit(1s);
+  for (int i = 0; i < 32; ++i) {
+    breaker.SetPolicy(i % 2 == 0 ? SlowerSettings() : QuickSettings(), 2s);
+  }
+  breaker.Finish(std::move(probe), Outcome::kIgnored, 2s);
+  EXPECT_FALSE(breaker.Admits(2s));
+  EXPECT_EQ(breaker.StateAt(6s - kNs), State::kHalfOpen);
+  EXPECT_EQ(breaker.StateAt(6s), State::kOpen);
+}
+
+TEST(SetPolicyTest, ARampRunsAsIfItHadBegunWithTheNewSettings) {
+  Subject breaker;
+  breaker.OpenAndProve(0s);  // at 1 s, to 10 s
+  const BreakerSnapshot before = breaker.See(3s);
+  breaker.SetPolicy(SlowerSettings(), 3s);
+  ExpectKept(before, breaker.See(3s));
+  ExpectCounts(breaker.See(3s).window, before.window);
+  EXPECT_EQ(breaker.See(3s).next_change, At(11s));
+  // 3 of 13 s are in min_recovery, 2 s have passed since.
+  EXPECT_TRUE(breaker.Admits(3s, 0.384));
+  EXPECT_FALSE(breaker.Admits(3s, 0.385));
+  EXPECT_EQ(breaker.StateAt(11s - kNs), State::kHalfOpen);
+  EXPECT_EQ(breaker.StateAt(11s), State::kClosed);
+  EXPECT_EQ(breaker.See(11s).since, At(11s));
+}
+
+TEST(SetPolicyTest, ARampThatIsOverByNowEndsNow) {
+  Subject breaker;
+  breaker.OpenAndProve(0s);
+  Settings settings = QuickSettings();
+  settings.max_recovery = 2s;  // the ramp would have ended at 2 s
+  breaker.SetPolicy(settings, 3s);
+  EXPECT_EQ(breaker.StateAt(3s), State::kClosed);
+  EXPECT_EQ(breaker.See(3s).since, At(3s));
+}
+
+TEST(SetPolicyTest, TimeCommitsWithTheSettingsItPassedUnder) {
+  Subject breaker;
+  breaker.OpenAndProve(0s);  // to 10 s
+  breaker.SetPolicy(SlowerSettings(), 10s);
+  EXPECT_EQ(breaker.StateAt(10s), State::kClosed);
+  EXPECT_EQ(breaker.See(10s).since, At(10s));
+}
+
+TEST(SetPolicyTest, AnOverrideStandsOnToItsEnd) {
+  Subject breaker;
+  breaker->Force(Override::kForcedOpen, At(5s), At(0s));
+  const BreakerSnapshot before = breaker.See(1s);
+  breaker.SetPolicy(SlowerSettings(), 1s);
+  ExpectKept(before, breaker.See(1s));
+  EXPECT_EQ(breaker.See(1s).next_change, At(5s));
+  EXPECT_FALSE(breaker.Admits(5s - kNs));
+  EXPECT_TRUE(breaker.Admits(5s));
+}
+
+TEST(SetPolicyTest, BetweenShadowAndEnforceOnlyTheRejectionChanges) {
+  Subject breaker(WithMode(Mode::kShadow));
+  breaker.Open(0s);
+  EXPECT_TRUE(breaker.Admits(500ms));
+  const BreakerSnapshot before = breaker.See(600ms);
+  breaker.SetPolicy(WithMode(Mode::kEnforce), 600ms);
+  ExpectKept(before, breaker.See(600ms));
+  EXPECT_FALSE(breaker.Admits(600ms));
+  breaker.SetPolicy(WithMode(Mode::kShadow), 700ms);
+  EXPECT_TRUE(breaker.Admits(700ms));
+  EXPECT_EQ(breaker.See(700ms).shadow_rejected, 2u);
+  EXPECT_EQ(breaker.See(700ms).rejected[0], 1u);
+  EXPECT_EQ(breaker.events().size(), 1u);  // the opening
+}
+
+// A breaker in each state, with one permit out, at 3 s.
+enum class Situation { kClosed, kOpen, kProbing, kFreed, kRamp };
+constexpr Situation kSituations[] = {Situation::kClosed, Situation::kOpen,
+                                     Situation::kProbing, Situation::kFreed,
+                                     Situation::kRamp};
+Permit Bring(Subject& breaker, Situation situation) {
+  Permit held = breaker.Admit(0s);
+  if (situation == Situation::kClosed) return held;
+  breaker.Open(2500ms);
+  if (situation == Situation::kOpen) return held;
+  Permit probe = breaker.Admit(3500ms);
+  if (situation == Situation::kProbing) return probe;
+  breaker.Finish(
+      std::move(probe),
+      situation == Situation::kFreed ? Outcome::kIgnored : Outcome::kOk,
+      3500ms);
+  return held;
+}
+
+TEST(SetPolicyTest, ModeOffEndsEveryState) {
+  for (Situation situation : kSituations) {
+    SCOPED_TRACE(static_cast<int>(situation));
+    Subject breaker;
+    Permit out = Bring(breaker, situation);
+    const BreakerSnapshot before = breaker.See(3500ms);
+    const std::size_t events = breaker.events().size();
+    breaker.SetPolicy(WithMode(Mode::kOff), 3500ms);
+    const BreakerSnapshot off = breaker.See(3500ms);
+    EXPECT_EQ(off.state, State::kClosed);
+    EXPECT_EQ(off.generation, before.generation + 1);
+    ExpectCounts(off.window, OutcomeCounts());
+    ExpectCounts(off.lifetime, before.lifetime);
+    EXPECT_EQ(off.rejected, before.rejected);
+    EXPECT_EQ(off.time_in_state, before.time_in_state);
+    if (situation == Situation::kClosed) {
+      EXPECT_EQ(breaker.events().size(), events);
+    } else {
+      ASSERT_EQ(breaker.events().size(), events + 1);
+      ExpectEvent(breaker.events().back(), before.state, State::kClosed,
+                  TransitionReason::kSwitchedOff, before.generation + 1,
+                  3500ms);
+    }
+    // Nothing is recorded, neither then nor of before.
+    Admission admission = breaker.Ask(3600ms);
+    EXPECT_TRUE(admission.admitted() && !admission.permit);
+    breaker.Finish(std::move(out), Outcome::kSystemError, 3600ms);
+    EXPECT_EQ(breaker.See(3600ms).stale, before.stale + 1);
+    EXPECT_EQ(breaker.See(3600ms).in_flight,
+              situation == Situation::kProbing ? 1u : 0u);
+    ExpectCounts(breaker.See(3600ms).lifetime, before.lifetime);
+
+    // Back again, it is closed and empty.
+    for (Mode mode : {Mode::kShadow, Mode::kEnforce}) {
+      breaker.SetPolicy(WithMode(mode), 3700ms);
+      const BreakerSnapshot on = breaker.See(3700ms);
+      EXPECT_EQ(on.state, State::kClosed);
+      EXPECT_EQ(on.generation, off.generation);
+      ExpectCounts(on.window, OutcomeCounts());
+    }
+    breaker.Open(3800ms);
+    EXPECT_EQ(breaker.NextProbe(3800ms), 4800ms);  // as the first time
+  }
+}
+
+TEST(SetPolicyTest, AnOverrideStandsWhileOffAndHasNoEffect) {
+  for (Override forced : {Override::kForcedOpen, Override::kForcedClosed}) {
+    Subject breaker;
+    breaker.Open(0s);
+    breaker->Force(forced, At(9s), At(0s));
+    const std::size_t events = breaker.events().size();
+    breaker.SetPolicy(WithMode(Mode::kOff), 1s);
+    EXPECT_EQ(breaker.See(1s).override_state, forced);
+    EXPECT_EQ(breaker.events().size(), events);
+    EXPECT_TRUE(breaker.Ask(1s).admitted());
+    breaker.SetPolicy(WithMode(Mode::kEnforce), 2s);
+    EXPECT_EQ(breaker.See(2s).override_state, forced);
+    EXPECT_EQ(breaker.Admits(2s), forced == Override::kForcedClosed);
+    EXPECT_EQ(breaker.StateAt(9s), State::kClosed);
+  }
+}
+
+TEST(SetPolicyTest, FewerBucketsAreTheNewestAndMoreAgainThoseOfBefore) {
+  Settings settings = QuickSettings();
+  settings.failure_threshold = settings.timeout_threshold = std::nullopt;
+  Subject breaker(settings);
+  for (Duration t : {0s, 4s, 8s, 9s}) {
+    breaker.Call(Outcome::kOk, t);
+    breaker.Call(Outcome::kTimeout, t);
+  }
+  ExpectCounts(breaker.See(9s).window, Counts(4, 0, 4, 0, 0));
+  settings.buckets = 2;
+  breaker.SetPolicy(settings, 9s);
+  ExpectCounts(breaker.See(9s).window, Counts(2, 0, 2, 0, 0));
+  breaker.Call(Outcome::kUserError, 10s);
+  ExpectCounts(breaker.See(10s).window, Counts(1, 1, 1, 0, 0));
+  settings.buckets = 7;
+  breaker.SetPolicy(settings, 10s);
+  ExpectCounts(breaker.See(10s).window, Counts(3, 1, 3, 0, 0));
+  EXPECT_EQ(breaker.StateAt(10s), State::kClosed);
+}
+
+TEST(SetPolicyTest, BucketsOfAnotherWidthAndMoreThanEverBeginEmpty) {
+  for (bool wider : {false, true}) {
+    Subject breaker;
+    breaker.Open(0s);
+    const BreakerSnapshot before = breaker.See(500ms);
+    const std::size_t bytes = breaker->memory_bytes();
+    Settings settings = QuickSettings();
+    if (wider) {
+      settings.buckets = 11;
+    } else {
+      settings.bucket_width = 100ms;
+    }
+    breaker.SetPolicy(settings, 500ms);
+    ExpectKept(before, breaker.See(500ms));
+    ExpectCounts(breaker.See(500ms).window, OutcomeCounts());
+    EXPECT_EQ(breaker->memory_bytes() > bytes, wider);
+    // It works, to the last bucket.
+    breaker.Finish(breaker.Admit(1s), Outcome::kOk, 1s);
+    const Duration last = wider ? 12s : 2s;
+    ExpectCounts(breaker.See(last - kNs).window, Counts(1, 0, 0, 0, 0));
+    ExpectCounts(breaker.See(last).window, OutcomeCounts());
+  }
+}
+
+TEST(SetPolicyTest, TheRoomForBucketsGrowsByDoublingAndIsUsedAgain) {
+  Settings settings = QuickSettings();
+  Subject breaker(settings);
+  std::size_t sizes = 1;
+  std::size_t bytes = breaker->memory_bytes();
+  for (int round = 0; round < 2; ++round) {
+    for (int buckets = 1; buckets <= 1000; ++buckets) {
+      settings.buckets = buckets;
+      breaker.SetPolicy(settings, 1s);
+      breaker.Call(Outcome::kOk, 1s);
+      EXPECT_GE(breaker.See(1s).window.total(), 1u);
+      if (breaker->memory_bytes() != bytes) ++sizes;
+      bytes = breaker->memory_bytes();
+    }
+  }
+  // 10, 20, 40, ..., 640, 1280 places.
+  EXPECT_EQ(sizes, 8u);
+  EXPECT_LT(bytes, 4u * (4 * 16 + 56) * 1000);
+  EXPECT_EQ(breaker.See(1s).lifetime.total(), 2000u);
 }
 
 TEST(SnapshotTest, MemoryIsWhatTheWindowTakes) {

@@ -139,54 +139,58 @@ class RollingWindow {
   // <= buckets <= 1000, 0 <= shards <= kMaxShards. The first serial must be
   // below kRingStep.
   RollingWindow(int buckets, int shards)
-      : shard_count_(shards),
-        owned_(shards - shards / 2),
+      : shard_count_(static_cast<std::uint8_t>(shards)),
+        owned_(static_cast<std::uint8_t>(shards - shards / 2)),
+        places_(static_cast<std::uint16_t>(buckets)),
         shard_bytes_(static_cast<std::uint32_t>(RoundUp(
             sizeof(Shard) + sizeof(Cell) * static_cast<std::size_t>(buckets)))),
-        storage_(Allocate(shard_bytes_ * static_cast<std::size_t>(shards) +
-                          GatheredBytes(buckets))),
-        ring_(
-            static_cast<std::uint32_t>(buckets), shards,
-            storage_.get() + sizeof(Shard), shard_bytes_,
-            storage_.get() + shard_bytes_ * static_cast<std::size_t>(shards)) {
+        storage_(Allocate(first_bytes())) {
     for (int i = 0; i < shards; ++i) {
       new (storage_.get() + shard_bytes_ * static_cast<std::size_t>(i)) Shard;
     }
+    FirstRing().Construct(shards);
   }
 
   ~RollingWindow() {
+    FirstRing().Destroy(shard_count_);
     for (int i = 0; i < shard_count_; ++i) ShardAt(i).~Shard();
   }
 
   RollingWindow(const RollingWindow&) = delete;
   RollingWindow& operator=(const RollingWindow&) = delete;
 
-  // Heap bytes, beside sizeof(*this).
+  // Heap bytes, beside sizeof(*this). Not during GapBefore().
   std::size_t storage_bytes() const {
-    return shard_bytes_ * static_cast<std::size_t>(shard_count_) +
-           GatheredBytes(static_cast<int>(ring_.places)) +
-           wider_bytes_.load(Sync::kRelaxed);
+    std::size_t bytes = first_bytes();
+    for (const WiderRing* ring = wider_.get(); ring != nullptr;
+         ring = ring->wider.get()) {
+      bytes += WiderRing::Bytes(ring->ring.places, shard_count_);
+    }
+    return bytes;
   }
 
-  // How far to move on from `serial`, which nobody is ahead of, to empty the
-  // window and have room for one of `buckets`. Allocates if there has never
-  // been room. One call at a time, after which `serial` has been left or the
-  // next call is the same.
-  std::int64_t GapBefore(std::int64_t serial, int buckets) {
-    Ring& ring = RingOf(serial);
-    const auto places = static_cast<std::uint32_t>(buckets);
-    if (places <= ring.places) return kWindowGap;
-    if (ring.wider == nullptr) {
-      const std::uint32_t wider = std::max(places, 2 * ring.places);
-      const std::size_t bytes = Ring::Bytes(wider, shard_count_);
-      ring.wider = std::make_unique<Ring>(wider, shard_count_, Allocate(bytes));
-      wider_bytes_.fetch_add(bytes, Sync::kRelaxed);
-    }
-    return kWindowGap + kRingStep;
-  }
   // Whether a window of `buckets` has room at `serial`.
   bool HasRoom(std::int64_t serial, int buckets) const {
     return static_cast<std::uint32_t>(buckets) <= RingOf(serial).places;
+  }
+
+  // How far to move on from `serial`, the newest there is, to empty the window
+  // and have room for one of `buckets`. Allocates if there has never been room.
+  // One call at a time; until one of the serials it leads to is published, the
+  // next call must be for the same `buckets`.
+  std::int64_t GapBefore(std::int64_t serial, int buckets) {
+    if (HasRoom(serial, buckets)) return kWindowGap;
+    std::unique_ptr<WiderRing>* next = &wider_;
+    for (std::int64_t n = serial / kRingStep; n > 0; --n) {
+      next = &(*next)->wider;
+    }
+    if (*next == nullptr) {
+      *next = std::make_unique<WiderRing>(
+          std::max(static_cast<std::uint32_t>(buckets),
+                   2 * RingOf(serial).places),
+          shard_count_);
+    }
+    return kWindowGap + kRingStep;
   }
 
   // Adds one to a lifetime counter. Wait-free.
@@ -318,8 +322,9 @@ class RollingWindow {
     return (bytes + kLine - 1) / kLine * kLine;
   }
 
-  static constexpr std::size_t GatheredBytes(int buckets) {
-    return RoundUp(sizeof(GatheredBucket) * static_cast<std::size_t>(buckets));
+  std::size_t first_bytes() const {
+    return std::size_t{shard_bytes_} * shard_count_ +
+           RoundUp(sizeof(GatheredBucket) * places_);
   }
 
   struct Free {
@@ -333,64 +338,74 @@ class RollingWindow {
         ::operator new (bytes, std::align_val_t{kLine})));
   }
 
-  // The places for the buckets of a window.
+  // The places for the buckets of a window: where they are.
   struct Ring {
-    // In storage of somebody else: the cells of shard i from `cells_at + i *
-    // stride_bytes` on, the gathered buckets from `gathered_at` on.
-    Ring(std::uint32_t place_count, int shards, std::byte* cells_at,
-         std::uint32_t stride_bytes, std::byte* gathered_at)
-        : places(place_count),
-          shard_count(shards),
-          stride(stride_bytes),
-          cells(cells_at),
-          gathered(new (gathered_at) GatheredBucket[place_count]) {
+    std::uint32_t places;
+    std::uint32_t stride;  // bytes from the cells of a shard to the next
+    std::byte* cells;      // of the first shard
+    std::byte* buckets;    // gathered
+
+    Cell& CellOf(int shard, std::int64_t serial) const {
+      return CellAt(shard, static_cast<std::uint64_t>(serial) % places);
+    }
+    GatheredBucket& GatheredOf(std::int64_t serial) const {
+      return GatheredAt(static_cast<std::uint64_t>(serial) % places);
+    }
+    GatheredBucket& GatheredAt(std::uint64_t place) const {
+      return std::launder(reinterpret_cast<GatheredBucket*>(buckets))[place];
+    }
+    Cell& CellAt(int shard, std::uint64_t place) const {
+      return std::launder(reinterpret_cast<Cell*>(
+          cells +
+          std::size_t{stride} * static_cast<std::size_t>(shard)))[place];
+    }
+
+    void Construct(int shards) const {
       for (int i = 0; i < shards; ++i) {
-        Cell* cell = CellsOf(i);
-        for (std::uint32_t b = 0; b < places; ++b) new (cell + b) Cell;
+        std::byte* const at =
+            cells + std::size_t{stride} * static_cast<std::size_t>(i);
+        for (std::uint32_t b = 0; b < places; ++b) {
+          new (at + sizeof(Cell) * b) Cell;
+        }
+      }
+      for (std::uint32_t b = 0; b < places; ++b) {
+        new (buckets + sizeof(GatheredBucket) * b) GatheredBucket;
       }
     }
-    // In its own.
-    Ring(std::uint32_t place_count, int shards, Storage storage)
-        : Ring(place_count, shards, storage.get(), CellBytes(place_count),
-               storage.get() + std::size_t{CellBytes(place_count)} *
-                                   static_cast<std::size_t>(shards)) {
-      own = std::move(storage);
-    }
-    ~Ring() {
-      for (int i = 0; i < shard_count; ++i) {
-        for (std::uint32_t b = 0; b < places; ++b) CellsOf(i)[b].~Cell();
+    void Destroy(int shards) const {
+      for (int i = 0; i < shards; ++i) {
+        for (std::uint32_t b = 0; b < places; ++b) CellAt(i, b).~Cell();
       }
-      for (std::uint32_t b = 0; b < places; ++b) gathered[b].~GatheredBucket();
+      for (std::uint32_t b = 0; b < places; ++b)
+        GatheredAt(b).~GatheredBucket();
     }
-    Ring(const Ring&) = delete;
-    Ring& operator=(const Ring&) = delete;
+  };
+  // One with storage of its own. The first one shares that of the shards.
+  struct alignas(kLine) WiderRing {
+    WiderRing(std::uint32_t places, int shards)
+        : shard_count(shards),
+          storage(Allocate(Bytes(places, shards))),
+          ring{places, CellBytes(places), storage.get(),
+               storage.get() + std::size_t{CellBytes(places)} *
+                                   static_cast<std::size_t>(shards)} {
+      ring.Construct(shards);
+    }
+    ~WiderRing() { ring.Destroy(shard_count); }
+    WiderRing(const WiderRing&) = delete;
+    WiderRing& operator=(const WiderRing&) = delete;
 
     static std::uint32_t CellBytes(std::uint32_t places) {
       return static_cast<std::uint32_t>(RoundUp(sizeof(Cell) * places));
     }
     static std::size_t Bytes(std::uint32_t places, int shards) {
       return std::size_t{CellBytes(places)} * static_cast<std::size_t>(shards) +
-             GatheredBytes(static_cast<int>(places));
+             RoundUp(sizeof(GatheredBucket) * places);
     }
 
-    Cell* CellsOf(int shard) const {
-      return std::launder(reinterpret_cast<Cell*>(
-          cells + std::size_t{stride} * static_cast<std::size_t>(shard)));
-    }
-    Cell& CellOf(int shard, std::int64_t serial) const {
-      return CellsOf(shard)[static_cast<std::uint64_t>(serial) % places];
-    }
-    GatheredBucket& GatheredOf(std::int64_t serial) const {
-      return gathered[static_cast<std::uint64_t>(serial) % places];
-    }
-
-    const std::uint32_t places;
     const int shard_count;
-    const std::uint32_t stride;  // bytes from the cells of a shard to the next
-    std::byte* const cells;
-    GatheredBucket* const gathered;
-    std::unique_ptr<Ring> wider;  // the next one
-    Storage own;
+    const Storage storage;
+    const Ring ring;
+    std::unique_ptr<WiderRing> wider;  // the next one
   };
 
   // Of the words of cells and of the gathered ring.
@@ -407,16 +422,17 @@ class RollingWindow {
     return *std::launder(reinterpret_cast<Shard*>(
         storage_.get() + shard_bytes_ * static_cast<std::size_t>(i)));
   }
-  // W10.
-  const Ring& RingOf(std::int64_t serial) const {
-    const Ring* ring = &ring_;
-    for (std::int64_t n = serial / kRingStep; n > 0; --n) {
-      ring = ring->wider.get();
-    }
-    return *ring;
+  Ring FirstRing() const {
+    return {places_, shard_bytes_, storage_.get() + sizeof(Shard),
+            storage_.get() + std::size_t{shard_bytes_} * shard_count_};
   }
-  Ring& RingOf(std::int64_t serial) {
-    return const_cast<Ring&>(std::as_const(*this).RingOf(serial));
+  // W10.
+  Ring RingOf(std::int64_t serial) const {
+    std::int64_t number = serial / kRingStep;
+    if (number == 0) return FirstRing();
+    const WiderRing* ring = wider_.get();
+    while (--number > 0) ring = ring->wider.get();
+    return ring->ring;
   }
 
   // The shard the calling thread may write while this lives, or none (W1).
@@ -465,7 +481,7 @@ class RollingWindow {
   bool Enter(const HeldShard& shard, std::int64_t serial) {
     const std::int64_t last = shard->last.load(Sync::kRelaxed);
     if (serial <= last) return serial == last;
-    const Ring& ring = RingOf(serial);
+    const Ring ring = RingOf(serial);
     // After a long pause nothing before can be in a window with `serial`.
     const bool start_over =
         last == kNoSerial || serial - last > std::int64_t{ring.places};
@@ -484,9 +500,10 @@ class RollingWindow {
 
   // False if somebody is ahead: `serial` becomes a bucket they are in.
   bool TrySum(std::int64_t& serial, int buckets, OutcomeCounts& counts) const {
-    const Ring& ring = RingOf(serial);
+    const Ring ring = RingOf(serial);
     for (std::uint32_t i = 0; i < ring.places; ++i) {
-      if (!SumGathered(ring.gathered[i], serial, buckets, counts)) return false;
+      if (!SumGathered(ring.GatheredAt(i), serial, buckets, counts))
+        return false;
     }
     for (int i = 0; i < shard_count_; ++i) {
       if (!SumShard(ring, i, serial, buckets, counts)) return false;
@@ -585,16 +602,16 @@ class RollingWindow {
     return true;
   }
 
-  const int shard_count_;
-  const int owned_;
+  const std::uint8_t shard_count_;
+  const std::uint8_t owned_;
+  const std::uint16_t places_;  // of the first ring
   const std::uint32_t shard_bytes_;
-  const Storage storage_;
-  Ring ring_;  // the first one
+  const Storage storage_;             // of shards and first ring
+  std::unique_ptr<WiderRing> wider_;  // the next one
 
   // Gathered lifetime totals.
   std::array<Atomic<std::uint64_t>, kWords> outcomes_{};
   std::array<Atomic<std::uint64_t>, kTotals> totals_{};
-  Atomic<std::size_t> wider_bytes_{0};  // of all rings but the first
 };
 
 }  // namespace fusebox

@@ -230,6 +230,8 @@ class TwinTrace {
       Release();
     } else if (dice_.OneIn(4)) {
       Reset();
+    } else {
+      SetPolicy();
     }
   }
 
@@ -339,6 +341,17 @@ class TwinTrace {
     breaker_->Reset(At(now_), random_);
   }
 
+  void SetPolicy() {
+    const Settings before = breaker_->settings();
+    Settings settings = RandomSettings(dice_);
+    if (dice_.OneIn(2)) settings.bucket_width = before.bucket_width;
+    if (dice_.OneIn(2)) settings.mode = before.mode;
+    Log("set " + Text(settings));
+    policies_.push_back(std::make_unique<const Policy>(settings));
+    twin_.SetSettings(settings, now_, r_);
+    breaker_->SetPolicy(policies_.back().get(), At(now_), random_);
+  }
+
   template <class T, class U>
   void Expect(const char* what, const T& got, const U& want) {
     if (got == static_cast<T>(want) || !mismatch_.empty()) return;
@@ -399,6 +412,7 @@ class TwinTrace {
   Random random_ = Random::Scripted(0, 0);
   int next_call_ = 0;
   BreakerTwin twin_;
+  std::vector<std::unique_ptr<const Policy>> policies_;
   // Not on the stack: AddressSanitizer's fake stack ignores its alignment.
   const std::unique_ptr<TestBreaker> breaker_;
   std::map<int, TestPermit> permits_;

@@ -83,8 +83,53 @@ const std::shared_ptr<const Policy>& Draining() {
   return policy;
 }
 
+// QuickToOpen() with other times: for the probe, of the ramp and of the lease.
+const std::shared_ptr<const Policy>& Slower() {
+  static const auto policy = [] {
+    Settings settings = QuickToOpen()->settings;
+    settings.min_recovery = 3s;
+    settings.max_recovery = 9s;
+    settings.probe_lease = 5s;
+    return std::make_shared<const Policy>(settings);
+  }();
+  return policy;
+}
+const std::shared_ptr<const Policy>& Quicker() {
+  static const auto policy = [] {
+    Settings settings = QuickToOpen()->settings;
+    settings.min_recovery = 500ms;
+    settings.max_recovery = 1500ms;
+    settings.probe_lease = 50ms;
+    return std::make_shared<const Policy>(settings);
+  }();
+  return policy;
+}
+// OpensAtTwo() with a window that it has no room for, of narrower buckets.
+const std::shared_ptr<const Policy>& Widest() {
+  static const auto policy = [] {
+    Settings settings = OpensAtTwo()->settings;
+    settings.buckets = 3;
+    settings.bucket_width = 1s;
+    settings.min_requests = 3;
+    return std::make_shared<const Policy>(settings);
+  }();
+  return policy;
+}
+const std::shared_ptr<const Policy>& Off() {
+  static const auto policy = [] {
+    Settings settings = QuickToOpen()->settings;
+    settings.mode = Mode::kOff;
+    return std::make_shared<const Policy>(settings);
+  }();
+  return policy;
+}
+
 void MakePolicies() {
   Draining();
+  Slower();
+  Quicker();
+  Widest();
+  Off();
   QuickToOpen();
   OpensAtTwo();
   OpensBySystemErrors();
@@ -94,7 +139,7 @@ void MakePolicies() {
 class BreakerScenario : public Scenario {
  protected:
   explicit BreakerScenario(const std::shared_ptr<const Policy>& policy)
-      : breaker_(policy, kStart, OptionsFor(this)) {
+      : breaker_(policy.get(), kStart, OptionsFor(this)) {
     RelacySync::slots = {0, kNoThreadSlot, kNoThreadSlot};
   }
 
@@ -824,6 +869,203 @@ class SnapshotAgainstAll : public BreakerScenario {
   Breaker::Permit permit_;
 };
 
+// Other settings, twice, while an open breaker is asked: the moment of the
+// probe stays, so whoever mixes times and settings of two words gets it wrong.
+// B8.
+class SettingsAgainstAdmit : public BreakerScenario {
+ public:
+  SettingsAgainstAdmit() : BreakerScenario(QuickToOpen()) { OpenAt(At(0ms)); }
+  void Thread(int index) override {
+    if (index == 0) {
+      breaker_.SetPolicy(Slower().get(), At(400ms), Draws());
+      return breaker_.SetPolicy(Quicker().get(), At(500ms), Draws());
+    }
+    const Breaker::Permit none = Admit(At(600ms));
+    MODEL_CHECK(!none);
+    MODEL_CHECK(last_->reason == RejectionReason::kOpen);
+    MODEL_CHECK(last_->retry_after == 400ms);
+    const StateView view = breaker_.View(At(700ms), Draws());
+    MODEL_CHECK(view.next_change == At(1000ms) && view.changes == 1);
+  }
+  void After() override {
+    const BreakerSnapshot snapshot = SettledSnapshot(At(800ms));
+    MODEL_CHECK(snapshot.settings == Quicker()->settings);
+    MODEL_CHECK(snapshot.state == State::kOpen && snapshot.generation == 2);
+    MODEL_CHECK(snapshot.next_probe == At(1000ms));
+    MODEL_CHECK(snapshot.window.of(Outcome::kTimeout) == 1);
+    CheckRecords(At(900ms));
+  }
+};
+
+// A ramp, whose end depends on the settings, under a reader.
+class SettingsAgainstSnapshot : public BreakerScenario {
+ public:
+  SettingsAgainstSnapshot() : BreakerScenario(QuickToOpen()) {
+    OpenAt(At(0ms));
+    Breaker::Permit probe = Admit(At(1500ms));
+    Finish(probe, Outcome::kOk, At(1600ms));  // a ramp to 2.6 s
+  }
+  void Thread(int index) override {
+    if (index == 0) {
+      breaker_.SetPolicy(Slower().get(), At(1700ms), Draws());  // to 7.6 s
+      return breaker_.SetPolicy(Quicker().get(), At(1800ms),
+                                Draws());  // to 2.6 s
+    }
+    const BreakerSnapshot snapshot = Snapshot(At(1900ms));
+    MODEL_CHECK(snapshot.state == State::kHalfOpen && snapshot.proved);
+    MODEL_CHECK(
+        snapshot.next_change ==
+        (snapshot.settings == Slower()->settings ? At(7600ms) : At(2600ms)));
+    MODEL_CHECK(snapshot.window.of(Outcome::kOk) == 1);
+    // The share at 2.0 s is 1.4 of 2, 3.4 of 9 or 0.9 of 1.5 seconds.
+    Breaker::Admission admission = breaker_.Admit(At(2000ms), Draws());
+    MODEL_CHECK(!admission.admitted());
+    MODEL_CHECK(admission.rejection->retry_after == 600ms ||
+                admission.rejection->retry_after == 3s ||
+                admission.rejection->retry_after == 500ms);
+  }
+  void After() override {
+    const BreakerSnapshot snapshot = SettledSnapshot(At(2700ms));
+    MODEL_CHECK(snapshot.state == State::kClosed);
+    MODEL_CHECK(snapshot.since == At(2600ms));
+    CheckRecords(At(2700ms));
+  }
+};
+
+// A probe ends without a verdict while the settings change under it. B4.
+template <Outcome answer>
+class SettingsAgainstProbe : public BreakerScenario {
+ public:
+  SettingsAgainstProbe()
+      : BreakerScenario(answer == Outcome::kIgnored ? QuickToOpen()
+                                                    : OpensBySystemErrors()) {
+    OpenAt(At(0ms), Outcome::kSystemError);
+    probe_ = Admit(At(1500ms));
+  }
+  void Thread(int index) override {
+    if (index == 0) return Finish(probe_, answer, At(1600ms));
+    breaker_.SetPolicy(Slower().get(), At(1550ms), Draws());
+    breaker_.SetPolicy(OpensBySystemErrors().get(), At(1560ms), Draws());
+    next_ = Admit(At(1700ms));
+  }
+  void After() override {
+    BreakerSnapshot snapshot = SettledSnapshot(At(1800ms));
+    if (answer == Outcome::kTimeout && snapshot.state == State::kOpen) {
+      // Judged by Slower(), to which timeouts are failures.
+      MODEL_CHECK(snapshot.generation == 3);
+      return CheckRecords(At(1800ms));
+    }
+    MODEL_CHECK(snapshot.state == State::kHalfOpen && !snapshot.proved);
+    if (!next_) next_ = Admit(At(1800ms));
+    MODEL_CHECK(static_cast<bool>(next_));
+    Finish(next_, Outcome::kOk, At(1900ms));
+    snapshot = SettledSnapshot(At(1900ms));
+    MODEL_CHECK(snapshot.proved && snapshot.generation == 2);
+    CheckRecords(At(1900ms));
+  }
+
+ private:
+  Breaker::Permit probe_;
+  Breaker::Permit next_;
+};
+
+// Outcomes, while the window gets buckets of another width, and more than there
+// was room for.
+template <Outcome second>
+class SettingsAgainstCounts : public BreakerScenario {
+ public:
+  SettingsAgainstCounts() : BreakerScenario(OpensAtTwo()) {
+    Breaker::Permit warm = Admit(At(0ms));
+    Finish(warm, Outcome::kOk, At(0ms));
+    for (Breaker::Permit& permit : permits_) permit = Admit(At(0ms));
+  }
+  void Thread(int index) override {
+    if (index == 0) {
+      Finish(permits_[0], Outcome::kOk, At(10ms));
+      return Finish(permits_[1], second, At(20ms));
+    }
+    breaker_.SetPolicy(Widest().get(), At(30ms), Draws());
+    const OutcomeCounts window = Snapshot(At(30ms)).window;
+    MODEL_CHECK(window.of(Outcome::kOk) + window.failures() <= 2);
+  }
+  void After() override {
+    BreakerSnapshot snapshot = SettledSnapshot(At(40ms));
+    MODEL_CHECK(snapshot.settings == Widest()->settings);
+    MODEL_CHECK(snapshot.lifetime.total() == 3);
+    MODEL_CHECK(snapshot.window.total() <= 2);
+    // Opened by the old settings, if at all: the new ones ask for more.
+    MODEL_CHECK(snapshot.generation ==
+                (snapshot.state == State::kOpen ? 2u : 1u));
+    if (snapshot.state == State::kOpen) return CheckRecords(At(50ms));
+    // Three buckets of a second each.
+    const std::uint64_t before = snapshot.window.total();
+    Finish(permits_[2], Outcome::kUserError, At(2000ms));
+    snapshot = SettledSnapshot(At(2000ms));
+    MODEL_CHECK(snapshot.window.total() == before + 1);
+    snapshot = SettledSnapshot(At(4000ms));
+    MODEL_CHECK(snapshot.window.total() == 1);
+    CheckRecords(At(4000ms));
+  }
+
+ private:
+  std::array<Breaker::Permit, 3> permits_;
+};
+
+// The mode becomes off, and enforce again, while a call fails.
+class OffAgainstOpening : public BreakerScenario {
+ public:
+  OffAgainstOpening() : BreakerScenario(QuickToOpen()) {
+    permit_ = Admit(At(0ms));
+  }
+  void Thread(int index) override {
+    if (index == 0) return Finish(permit_, Outcome::kTimeout, At(10ms));
+    breaker_.SetPolicy(Off().get(), At(20ms), Draws());
+    Breaker::Admission off = breaker_.Admit(At(30ms), Draws());
+    MODEL_CHECK(off.admitted() && !off.permit);
+    breaker_.SetPolicy(Slower().get(), At(40ms), Draws());
+    Breaker::Permit next = Admit(At(50ms));
+    MODEL_CHECK(static_cast<bool>(next));
+    Finish(next, Outcome::kOk, At(50ms));
+  }
+  void After() override {
+    const BreakerSnapshot snapshot = SettledSnapshot(At(60ms));
+    const auto opened = Transitions(snapshot, State::kClosed, State::kOpen);
+    MODEL_CHECK(snapshot.state == State::kClosed);
+    MODEL_CHECK(snapshot.generation == 2 + opened);
+    MODEL_CHECK(opened == Transitions(snapshot, State::kOpen, State::kClosed));
+    MODEL_CHECK(opened + snapshot.stale <= 1);
+    MODEL_CHECK(snapshot.window.total() == 1);
+    MODEL_CHECK(snapshot.window.of(Outcome::kOk) == 1);
+    CheckRecords(At(100ms));
+  }
+
+ private:
+  Breaker::Permit permit_;
+};
+
+// One operator forces the breaker, another changes its settings.
+class SettingsAgainstForce : public BreakerScenario {
+ public:
+  SettingsAgainstForce() : BreakerScenario(QuickToOpen()) {}
+  void Thread(int index) override {
+    if (index == 0) {
+      breaker_.Force(Override::kForcedOpen, At(1000ms), At(10ms), Draws());
+      return breaker_.Force(Override::kForcedClosed, At(2000ms), At(20ms),
+                            Draws());
+    }
+    breaker_.SetPolicy(Slower().get(), At(15ms), Draws());
+    breaker_.SetPolicy(Quicker().get(), At(16ms), Draws());
+  }
+  void After() override {
+    const BreakerSnapshot snapshot = SettledSnapshot(At(100ms));
+    MODEL_CHECK(snapshot.settings == Quicker()->settings);
+    MODEL_CHECK(snapshot.override_state == Override::kForcedClosed);
+    MODEL_CHECK(snapshot.next_change == At(2000ms));
+    MODEL_CHECK(snapshot.generation == 1);
+    CheckRecords(At(200ms));
+  }
+};
+
 const std::vector<Case>& Cases() {
   static const std::vector<Case> cases = {
       CaseOf<OpeningAgainstOpening>("opening against opening", 2, 3000, 2),
@@ -862,6 +1104,18 @@ const std::vector<Case>& Cases() {
                                     3000, 2),
       CaseOf<RampAgainstReuse>("ramp against records used again", 2, 20000, 1),
       CaseOf<SnapshotAgainstAll>("snapshot against all", 2, 20000, 1),
+      CaseOf<SettingsAgainstAdmit>("settings against admit", 2, 5000, 2),
+      CaseOf<SettingsAgainstSnapshot>("settings against snapshot", 2, 5000, 1),
+      CaseOf<SettingsAgainstProbe<Outcome::kIgnored>>(
+          "settings against an ignored probe", 2, 5000, 1),
+      CaseOf<SettingsAgainstProbe<Outcome::kTimeout>>(
+          "settings against a probe without a verdict", 2, 5000, 1),
+      CaseOf<SettingsAgainstCounts<Outcome::kOk>>("settings against successes",
+                                                  2, 5000, 1),
+      CaseOf<SettingsAgainstCounts<Outcome::kTimeout>>(
+          "settings against a failure", 2, 5000, 1),
+      CaseOf<OffAgainstOpening>("mode off against opening", 2, 5000, 1),
+      CaseOf<SettingsAgainstForce>("settings against force", 2, 5000, 1),
   };
   return cases;
 }
