@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <initializer_list>
 #include <limits>
 #include <string>
@@ -18,6 +17,7 @@
 #include "interceptor/breaker/state.h"
 #include "interceptor/export/version.h"
 #include "interceptor/health/health_codec.h"
+#include "interceptor/stats/latency_snapshot.h"
 
 namespace fusebox {
 namespace {
@@ -43,6 +43,8 @@ enum Family : std::size_t {
   kFailureRatio,
   kFailureRatioThreshold,
   kCallsInFlight,
+  kStatusCalls,
+  kCallDuration,
   kBreakers,
   kOverflowedLookups,
   kRetiredBreakers,
@@ -93,6 +95,10 @@ constexpr std::array<FamilyText, kFamilies> kFamilyTexts = {{
      "The failure ratio at which the breaker opens.", MetricType::Gauge},
     {"fusebox_calls_in_flight", "Calls admitted and not yet ended.",
      MetricType::Gauge},
+    {"fusebox_status_calls_total", "Calls that ended, by their gRPC status.",
+     MetricType::Counter},
+    {"fusebox_call_duration_seconds", "How long calls took; no streams.",
+     MetricType::Histogram},
     {"fusebox_breakers", "Breakers held, overflow breakers not included.",
      MetricType::Gauge},
     {"fusebox_overflowed_lookups_total",
@@ -109,6 +115,39 @@ constexpr std::array<FamilyText, kFamilies> kFamilyTexts = {{
     {"fusebox_build_info", "1, labelled with the version of Fusebox.",
      MetricType::Gauge},
 }};
+
+// As grpc::StatusCode is written; the last stands for all other codes.
+constexpr std::array<const char*, CallsOfCode::kOther + 1> kCodeNames = {
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+    "other",
+};
+
+// Upper bounds of the histogram: 1, 2.5 and 5 of each decade.
+constexpr std::array<Duration, 14> kBounds = {
+    std::chrono::microseconds(500),  std::chrono::milliseconds(1),
+    std::chrono::microseconds(2500), std::chrono::milliseconds(5),
+    std::chrono::milliseconds(10),   std::chrono::milliseconds(25),
+    std::chrono::milliseconds(50),   std::chrono::milliseconds(100),
+    std::chrono::milliseconds(250),  std::chrono::milliseconds(500),
+    std::chrono::seconds(1),         std::chrono::milliseconds(2500),
+    std::chrono::seconds(5),         std::chrono::seconds(10),
+};
 
 double Seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -130,10 +169,7 @@ class Page {
 
   void Add(Family family, std::initializer_list<ClientMetric::Label> more,
            double value) {
-    ClientMetric& metric = families_[family].metric.emplace_back();
-    metric.label.reserve(labels_.size() + more.size());
-    metric.label.insert(metric.label.end(), labels_.begin(), labels_.end());
-    metric.label.insert(metric.label.end(), more.begin(), more.end());
+    ClientMetric& metric = AddMetric(family, more);
     if (families_[family].type == MetricType::Counter) {
       metric.counter.value = value;
     } else {
@@ -143,6 +179,9 @@ class Page {
   template <class T>
   void Add(Family family, T value) {
     Add(family, {}, static_cast<double>(value));
+  }
+  void Add(Family family, ClientMetric::Histogram histogram) {
+    AddMetric(family, {}).histogram = std::move(histogram);
   }
 
   std::vector<MetricFamily> Take() && {
@@ -154,6 +193,15 @@ class Page {
   }
 
  private:
+  ClientMetric& AddMetric(Family family,
+                          std::initializer_list<ClientMetric::Label> more) {
+    ClientMetric& metric = families_[family].metric.emplace_back();
+    metric.label.reserve(labels_.size() + more.size());
+    metric.label.insert(metric.label.end(), labels_.begin(), labels_.end());
+    metric.label.insert(metric.label.end(), more.begin(), more.end());
+    return metric;
+  }
+
   std::vector<MetricFamily> families_;
   Labels labels_;
 };
@@ -186,16 +234,18 @@ std::string LabelText(std::string_view name) {
   return text;
 }
 
-Labels LabelsOf(const BreakerSnapshot& snapshot, std::uint64_t hash) {
-  std::string_view method = snapshot.method;
+// `Named` has role, target and method.
+template <class Named>
+Labels LabelsOf(const Named& named, std::uint64_t hash) {
+  std::string_view method = named.method;
   // Methods of gRPC begin with "/".
-  const bool overflow = snapshot.target.empty() && method == "other";
+  const bool overflow = named.target.empty() && method == "other";
   if (!method.empty() && method[0] == '/') method.remove_prefix(1);
   return {
       {"breaker",
        overflow ? "other" : absl::StrCat(absl::Hex(hash, absl::kZeroPad16))},
-      {"role", RoleName(snapshot.role)},
-      {"grpc_target", LabelText(snapshot.target)},
+      {"role", RoleName(named.role)},
+      {"grpc_target", LabelText(named.target)},
       {"grpc_method", LabelText(method)}};
 }
 
@@ -278,41 +328,56 @@ std::vector<MetricFamily> PrometheusMetrics::Collect() const {
   const MutexLock lock(mu_);
   ++scrapes_;
   const Duration wall_offset = WallOffset();
-  const std::vector<BreakerSnapshot> snapshots = registry_->Snapshots();
   Page page;
-  for (const BreakerSnapshot& snapshot : snapshots) {
+  for (const BreakerSnapshot& snapshot : registry_->Snapshots()) {
     const std::uint64_t hash =
         HashOf(snapshot.role, snapshot.target, snapshot.method);
-    Totals& totals = totals_[hash];
-    // Only if somebody has called a method "other": Prometheus would refuse the
-    // same series twice.
-    if (totals.scrape == scrapes_) continue;
-    totals.scrape = scrapes_;
-    if (totals.id != snapshot.id) {
-      totals.id = snapshot.id;
-      totals.before.resize(totals.now.size());
-      std::transform(totals.now.begin(), totals.now.end(),
-                     totals.before.begin(), totals.before.begin(),
-                     std::plus<>());
-      totals.now.clear();
-    }
-
+    Totals& totals = breaker_totals_[hash];
+    if (!totals.Begin(snapshot.id, scrapes_)) continue;
     page.SetLabels(LabelsOf(snapshot, hash));
     AddGauges(snapshot, wall_offset, page);
     std::size_t i = 0;
     ForEachCounter(
         snapshot,
         [&](Family family, std::initializer_list<ClientMetric::Label> labels,
-            auto counted) {
-          const auto value = static_cast<double>(counted);
-          if (i == totals.now.size()) totals.now.push_back(0);
-          totals.now[i] = value;
-          page.Add(family, labels,
-                   value + (totals.before.empty() ? 0 : totals.before[i]));
-          ++i;
+            auto value) {
+          page.Add(family, labels, totals.Of(i++, static_cast<double>(value)));
         });
   }
-  ForgetLongestGone(snapshots.size());
+  ForgetLongestGone(breaker_totals_);
+
+  for (const MethodCalls& calls : registry_->Calls()) {
+    const std::uint64_t hash = HashOf(calls.role, calls.target, calls.method);
+    Totals& totals = call_totals_[hash];
+    if (!totals.Begin(calls.breaker_id, scrapes_)) continue;
+    page.SetLabels(LabelsOf(calls, hash));
+    std::array<double, kCodeNames.size()> by_code = {};
+    LatencySnapshot latency;
+    for (const CallsOfCode& of_code : calls.codes) {
+      by_code[static_cast<std::size_t>(of_code.code)] =
+          static_cast<double>(of_code.calls);
+      latency.Merge(of_code.latency);
+    }
+    std::size_t i = 0;
+    const auto total = [&](auto value) {
+      return totals.Of(i++, static_cast<double>(value));
+    };
+    for (std::size_t code = 0; code < by_code.size(); ++code) {
+      const double value = total(by_code[code]);
+      if (value > 0)
+        page.Add(kStatusCalls, {{"grpc_code", kCodeNames[code]}}, value);
+    }
+    ClientMetric::Histogram histogram;
+    for (const Duration bound : kBounds) {
+      histogram.bucket.push_back(
+          {static_cast<std::uint64_t>(total(latency.CountUpTo(bound))),
+           Seconds(bound)});
+    }
+    histogram.sample_count = static_cast<std::uint64_t>(total(latency.count()));
+    histogram.sample_sum = total(Seconds(latency.sum()));
+    page.Add(kCallDuration, std::move(histogram));
+  }
+  ForgetLongestGone(call_totals_);
 
   page.SetLabels({});
   const BreakerRegistry::Stats stats = registry_->stats();
@@ -323,6 +388,25 @@ std::vector<MetricFamily> PrometheusMetrics::Collect() const {
   page.Add(kSkippedTransitions, stats.skipped);
   page.Add(kBuildInfo, {{"version", kVersion}}, 1);
   return std::move(page).Take();
+}
+
+bool PrometheusMetrics::Totals::Begin(std::uint64_t breaker_id,
+                                      std::uint64_t scrape) {
+  if (last_scrape == scrape) return false;
+  last_scrape = scrape;
+  if (id == breaker_id) return true;
+  id = breaker_id;
+  before.resize(now.size());
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    before[i] += std::exchange(now[i], 0);
+  }
+  return true;
+}
+
+double PrometheusMetrics::Totals::Of(std::size_t counter, double value) {
+  if (counter >= now.size()) now.resize(counter + 1);
+  now[counter] = value;
+  return value + (counter < before.size() ? before[counter] : 0);
 }
 
 Duration PrometheusMetrics::WallOffset() const {
@@ -338,17 +422,20 @@ Duration PrometheusMetrics::WallOffset() const {
   return *wall_offset_;
 }
 
-void PrometheusMetrics::ForgetLongestGone(std::size_t shown) const {
+void PrometheusMetrics::ForgetLongestGone(
+    std::map<std::uint64_t, Totals>& all) const {
   const auto limit =
       static_cast<std::size_t>(registry_->options().max_breakers);
-  if (totals_.size() <= shown + limit) return;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> gone;
-  for (const auto& [hash, totals] : totals_) {
-    if (totals.scrape != scrapes_) gone.emplace_back(totals.scrape, hash);
+  for (const auto& [hash, totals] : all) {
+    if (totals.last_scrape != scrapes_) {
+      gone.emplace_back(totals.last_scrape, hash);
+    }
   }
+  if (gone.size() <= limit) return;
   std::sort(gone.begin(), gone.end());
-  gone.resize(totals_.size() - shown - limit);
-  for (const auto& [scrape, hash] : gone) totals_.erase(hash);
+  gone.resize(gone.size() - limit);
+  for (const auto& [scrape, hash] : gone) all.erase(hash);
 }
 
 }  // namespace fusebox

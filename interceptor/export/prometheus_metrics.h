@@ -58,6 +58,15 @@ struct PrometheusMetricsOptions {
 //   fusebox_failure_ratio_threshold     failure_threshold; no sample when off
 //   fusebox_calls_in_flight             admitted and not yet ended
 //
+// With RegistryOptions::call_stats for each breaker also:
+//
+//   fusebox_status_calls_total{grpc_code}   calls that ended, by their status:
+//                                       "OK", ..., "other" above 16; those that
+//                                       have occurred
+//   fusebox_call_duration_seconds       histogram of the calls but for streams:
+//                                       0.5 ms to 10 s, 1, 2.5 and 5 of each
+//                                       decade; the bounds are met within 1/128
+//
 // And for the registry:
 //
 //   fusebox_breakers                    held, overflow breakers not included
@@ -79,7 +88,7 @@ struct PrometheusMetricsOptions {
 // A retired breaker is not shown any more: its series end. When its method is
 // called again they go on from where they ended and not from 0, so counters
 // never go back while the process lives. For that the last values of up to
-// max_breakers retired ones are kept, about 400 bytes each; any more start
+// max_breakers retired ones are kept, about 500 bytes each; any more start
 // anew, which rate() takes for the restart that it looks like. What a breaker
 // counted after its last scrape is lost when it is retired; it has been idle
 // for idle_timeout by then.
@@ -102,23 +111,35 @@ class PrometheusMetrics final : public prometheus::Collectable {
  private:
   // The counters of one name over all breakers that had it, one at a time.
   struct Totals {
-    std::uint64_t id = 0;        // of the breaker that counts now
-    std::vector<double> now;     // its counters
-    std::vector<double> before;  // of those before it; empty: none
-    std::uint64_t scrape = 0;    // when last seen
+    // Counters of the breaker `breaker_id` follow. False if there were some in
+    // this scrape already: somebody has named a method as the overflow breaker,
+    // and Prometheus would refuse the same series twice.
+    bool Begin(std::uint64_t breaker_id, std::uint64_t scrape);
+    // The total of a counter that this breaker has counted up to `value`.
+    double Of(std::size_t counter, double value);
+
+    std::uint64_t id = 0;
+    std::vector<double> now;     // of the breaker `id`
+    std::vector<double> before;  // of those before it; the rest is 0
+    std::uint64_t last_scrape = 0;
   };
 
   // What to add to a moment of the registry for Unix time.
   Duration WallOffset() const FUSEBOX_REQUIRES(mu_);
-  void ForgetLongestGone(std::size_t shown) const FUSEBOX_REQUIRES(mu_);
+  // `all`: what was not in this scrape, beyond the limit.
+  void ForgetLongestGone(std::map<std::uint64_t, Totals>& all) const
+      FUSEBOX_REQUIRES(mu_);
 
   BreakerRegistry* const registry_;
   const PrometheusMetricsOptions options_;
 
   // Held for a whole scrape: an older snapshot must not overtake a newer one on
-  // the way to totals_.
+  // the way to the totals.
   mutable Mutex mu_;
-  mutable std::map<std::uint64_t, Totals> totals_ FUSEBOX_GUARDED_BY(mu_);
+  // By hash.
+  mutable std::map<std::uint64_t, Totals> breaker_totals_
+      FUSEBOX_GUARDED_BY(mu_);
+  mutable std::map<std::uint64_t, Totals> call_totals_ FUSEBOX_GUARDED_BY(mu_);
   mutable std::uint64_t scrapes_ FUSEBOX_GUARDED_BY(mu_) = 0;
   mutable std::optional<Duration> wall_offset_ FUSEBOX_GUARDED_BY(mu_);
 };

@@ -5,7 +5,9 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <thread>
@@ -18,15 +20,15 @@
 #include "interceptor/breaker/circuit_breaker.h"
 #include "interceptor/breaker/state.h"
 #include "interceptor/export/version.h"
+#include "interceptor/stats/latency_recorder.h"
 
 namespace fusebox {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using ::testing::Each;
 using ::testing::ElementsAre;
-using ::testing::Ge;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -474,6 +476,98 @@ TEST_F(SlowCallsTest, AThresholdThatIsOffHasNoSample) {
   EXPECT_EQ(Values().count("fusebox_failure_ratio_threshold"), 0u);
   for (const auto& family : metrics_.Collect()) {
     EXPECT_NE(family.name, "fusebox_failure_ratio_threshold");
+  }
+}
+
+class CallStatsTest : public PrometheusMetricsTest {
+ protected:
+  static RegistryOptions WithCallStats() {
+    RegistryOptions options = Options();
+    options.call_stats = true;
+    return options;
+  }
+  CallStatsTest() : PrometheusMetricsTest(WithCallStats()) {}
+
+  // Of /pkg.S/M.
+  prometheus::ClientMetric::Histogram Durations() {
+    for (const auto& family : metrics_.Collect()) {
+      if (family.name != "fusebox_call_duration_seconds") continue;
+      EXPECT_EQ(family.type, prometheus::MetricType::Histogram);
+      EXPECT_THAT(family.metric, SizeIs(1));
+      return family.metric[0].histogram;
+    }
+    ADD_FAILURE() << "no histogram";
+    return {};
+  }
+
+  LatencyRecorder& calls_ =
+      *registry_.PinMethod(Role::kServer, "", "/pkg.S/M").calls;
+};
+
+TEST_F(CallStatsTest, CallsByStatus) {
+  calls_.Record(0, milliseconds(1));
+  calls_.Record(0, milliseconds(1));
+  calls_.Record(14, milliseconds(1));
+  calls_.RecordWithoutLatency(16);
+  calls_.Record(99, milliseconds(1));
+  calls_.Record(100, milliseconds(1));
+  EXPECT_EQ(Value("status_calls_total OK"), 2);
+  EXPECT_EQ(Value("status_calls_total UNAVAILABLE"), 1);
+  EXPECT_EQ(Value("status_calls_total UNAUTHENTICATED"), 1);
+  EXPECT_EQ(Value("status_calls_total other"), 2);
+  EXPECT_THAT(Values(), SizeIs(34 + 4 + 1));
+}
+
+TEST_F(CallStatsTest, DurationsOfNoCall) {
+  const auto histogram = Durations();
+  EXPECT_EQ(histogram.sample_count, 0u);
+  EXPECT_EQ(histogram.sample_sum, 0);
+  EXPECT_THAT(histogram.bucket, SizeIs(14));
+  EXPECT_EQ(Values().count("fusebox_status_calls_total OK"), 0u);
+}
+
+TEST_F(CallStatsTest, Durations) {
+  calls_.Record(0, milliseconds(3));
+  calls_.Record(0, milliseconds(9));
+  calls_.Record(4, milliseconds(980));
+  calls_.Record(4, seconds(60));
+  calls_.RecordWithoutLatency(0);
+  const auto histogram = Durations();
+  EXPECT_EQ(histogram.sample_count, 4u);
+  EXPECT_DOUBLE_EQ(histogram.sample_sum, 60.992);
+  std::vector<std::uint64_t> counts;
+  for (const auto& bucket : histogram.bucket) {
+    counts.push_back(bucket.cumulative_count);
+  }
+  EXPECT_THAT(counts, ElementsAre(0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3));
+  EXPECT_EQ(histogram.bucket.front().upper_bound, 0.0005);
+  EXPECT_EQ(histogram.bucket.back().upper_bound, 10);
+  EXPECT_THAT(
+      prometheus::TextSerializer().Serializer::Serialize(metrics_.Collect()),
+      HasSubstr(",le=\"+Inf\"} 4\n"));
+}
+
+TEST_F(CallStatsTest, GoOnWhenARetiredBreakerComesBack) {
+  const auto scope = registry_.Scope(Role::kClient, "dns:///b");
+  for (int round = 1; round <= 2; ++round) {
+    const GuardedMethod method = scope->FindMethod("/pkg.S/Rare");
+    Finish(method.breaker, Outcome::kOk);
+    method.calls->Record(round, milliseconds(20));
+    EXPECT_EQ(Value("status_calls_total CANCELLED", "pkg.S/Rare"), 1);
+    for (const auto& family : metrics_.Collect()) {
+      if (family.name != "fusebox_call_duration_seconds") continue;
+      const auto& histogram = family.metric[0].histogram;  // clients first
+      EXPECT_EQ(histogram.sample_count, static_cast<std::uint64_t>(round));
+      EXPECT_DOUBLE_EQ(histogram.sample_sum, 0.02 * round);
+      EXPECT_EQ(histogram.bucket.back().cumulative_count,
+                static_cast<std::uint64_t>(round));
+      EXPECT_EQ(histogram.bucket.front().cumulative_count, 0u);
+    }
+    for (int i = 0; i < 3; ++i) {
+      now += registry_.options().idle_timeout;
+      registry_.Dispatch();
+    }
+    EXPECT_THAT(Values("pkg.S/Rare"), IsEmpty());
   }
 }
 
