@@ -113,7 +113,9 @@ int main(int argc, char** argv) {
   const fusebox::EffectiveSettings settings = fusebox::SettingsFromFlags();
   greeter::StopSignals stop;
 
-  fusebox::BreakerRegistry breakers(settings.registry);
+  fusebox::RegistryOptions registry = settings.registry;
+  registry.call_stats = http_port.has_value();  // /metrics shows them
+  fusebox::BreakerRegistry breakers(registry);
   greeter::GreeterService greeter;
   greeter::FaultControlService fault_control(greeter);
 

@@ -364,8 +364,10 @@ std::vector<MetricFamily> PrometheusMetrics::Collect() const {
     };
     for (std::size_t code = 0; code < by_code.size(); ++code) {
       const double value = total(by_code[code]);
-      if (value > 0)
+      // OK from the start, so that the family is there.
+      if (value > 0 || code == 0) {
         page.Add(kStatusCalls, {{"grpc_code", kCodeNames[code]}}, value);
+      }
     }
     ClientMetric::Histogram histogram;
     for (const Duration bound : kBounds) {

@@ -61,8 +61,8 @@ struct PrometheusMetricsOptions {
 // With RegistryOptions::call_stats for each breaker also:
 //
 //   fusebox_status_calls_total{grpc_code}   calls that ended, by their status:
-//                                       "OK", ..., "other" above 16; those that
-//                                       have occurred
+//                                       "OK" and those that have occurred;
+//                                       "other" for all above 16
 //   fusebox_call_duration_seconds       histogram of the calls but for streams:
 //                                       0.5 ms to 10 s, 1, 2.5 and 5 of each
 //                                       decade; the bounds are met within 1/128
