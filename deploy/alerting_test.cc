@@ -1,8 +1,7 @@
 // From a method that breaks to the message that it is well again, through real
-// Prometheus and Alertmanager with the files beside this. To have that happen
-// within seconds, the copies of the files that they run with differ from them
-// in the lengths of time (every "for:", the intervals) and the addresses, and
-// in nothing else.
+// Prometheus and Alertmanager. They run with copies of the files beside this
+// that differ from them in the lengths of time ("for: 2m" and the intervals), so
+// that it takes seconds, and in the addresses, and in nothing else.
 
 #include <mutex>
 #include <string>

@@ -47,6 +47,13 @@ std::string UrlEncoded(const std::string& text) {
   return encoded;
 }
 
+// Empty, in the directory of this test.
+std::string NewDirectory() {
+  std::string path = ::testing::TempDir() + "/XXXXXX";
+  EXPECT_NE(mkdtemp(path.data()), nullptr) << path;
+  return path;
+}
+
 }  // namespace
 
 bool Happens(const std::function<bool()>& condition) {
@@ -99,7 +106,7 @@ Daemon::Daemon(const std::string& command)
 
 Prometheus::Prometheus(const std::string& config_path)
     : Daemon(absl::StrCat("prometheus --config.file=", config_path,
-                          " --storage.tsdb.path=", config_path, ".data")) {}
+                          " --storage.tsdb.path=", NewDirectory())) {}
 
 nlohmann::json Prometheus::Query(const std::string& expr) {
   const auto answer = nlohmann::json::parse(

@@ -50,7 +50,7 @@ class Daemon {
 
 class Prometheus : public Daemon {
  public:
-  // `config_path`: see WriteFile(). Keeps its data beside it.
+  // `config_path`: see WriteFile(). Begins without data.
   explicit Prometheus(const std::string& config_path);
 
   // The result of an instant query, an array; null if it was not answered.
