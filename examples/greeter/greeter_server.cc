@@ -20,6 +20,8 @@
 #include "grpcpp/server_builder.h"
 #include "interceptor/breaker/breaker_registry.h"
 #include "interceptor/breaker/state.h"
+#include "interceptor/export/prometheus_metrics.h"
+#include "interceptor/export/prometheus_page.h"
 #include "interceptor/flags/settings_flags.h"
 #include "interceptor/health/breaker_check.h"
 #include "interceptor/health/component.h"
@@ -33,10 +35,11 @@
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "HOST:PORT to serve on. Port 0 takes any that is free.");
 ABSL_FLAG(std::string, http_port, "off",
-          "Port of the HTTP pages /healthcheck/, /healthz and /readyz; 0 takes "
-          "any that is free. With pages the server is healthy while the "
-          "breaker of SayHello lets calls through (component say_hello), also "
-          "as \"\" of grpc.health.v1. Valid: [0, 65535] or off.");
+          "Port of the HTTP pages /healthcheck/, /healthz, /readyz and "
+          "/metrics; 0 takes any that is free. With pages the server is "
+          "healthy while the breaker of SayHello lets calls through (component "
+          "say_hello), also as \"\" of grpc.health.v1. Valid: [0, 65535] or "
+          "off.");
 ABSL_FLAG(std::string, http_address, "127.0.0.1",
           "IP address to serve the pages on; 0.0.0.0 for all of this host.");
 ABSL_FLAG(std::string, backend_url, "",
@@ -110,7 +113,9 @@ int main(int argc, char** argv) {
   const fusebox::EffectiveSettings settings = fusebox::SettingsFromFlags();
   greeter::StopSignals stop;
 
-  fusebox::BreakerRegistry breakers(settings.registry);
+  fusebox::RegistryOptions registry = settings.registry;
+  registry.call_stats = http_port.has_value();  // /metrics shows them
+  fusebox::BreakerRegistry breakers(registry);
   greeter::GreeterService greeter;
   greeter::FaultControlService fault_control(greeter);
 
@@ -141,6 +146,8 @@ int main(int argc, char** argv) {
   pages.health = guard->health();
   // Cannot fail with these options.
   fusebox::AddHealthPages(http, &checks, pages).IgnoreError();
+  fusebox::AddMetricsPage(
+      http, {std::make_shared<fusebox::PrometheusMetrics>(&breakers)});
 
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
