@@ -94,7 +94,7 @@ void FileDump::Run() {
     Dump();
     due += period;
     // Periods that were slept through are not made up for.
-    if (const TimePoint now = options_.now(); due <= now) due = now + period;
+    if (const TimePoint now = options_.now(); due < now) due = now + period;
   }
   Dump();
 }
