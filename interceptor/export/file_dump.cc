@@ -1,6 +1,5 @@
 #include "interceptor/export/file_dump.h"
 
-#include <algorithm>
 #include <exception>
 #include <filesystem>
 #include <string_view>
@@ -8,9 +7,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "interceptor/breaker/settings.h"
+#include "interceptor/export/option_range.h"
 
 namespace fusebox {
+
+absl::Status ValidateFileDumpOptions(const FileDumpOptions& options) {
+  if (options.path.empty() || options.path.back() == '/') {
+    return absl::InvalidArgumentError(
+        absl::StrCat("path: '", options.path, "' is not that of a file"));
+  }
+  return InRange("period", options.period, std::chrono::milliseconds(100),
+                 std::chrono::hours(24));
+}
 
 FileDump::FileDump(FileDumpOptions options,
                    std::function<std::string()> snapshot)
@@ -22,15 +30,8 @@ absl::Status FileDump::Start() {
   if (file_.has_value()) {
     return absl::FailedPreconditionError("the dump was started before");
   }
-  if (options_.path.empty() || options_.path.back() == '/') {
-    return absl::InvalidArgumentError(
-        absl::StrCat("path: '", options_.path, "' is not that of a file"));
-  }
-  if (options_.period < std::chrono::milliseconds(100)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("period: ", FormatDuration(options_.period),
-                     " is out of range [100ms, ...)"));
-  }
+  absl::Status status = ValidateFileDumpOptions(options_);
+  if (!status.ok()) return status;
   // The program may change its directory later.
   std::error_code error;
   const std::string path = std::filesystem::absolute(options_.path, error);
@@ -39,8 +40,8 @@ absl::Status FileDump::Start() {
         absl::StrCat("path: '", options_.path, "': ", error.message()));
   }
   if (options_.on_crash) {
-    absl::Status status = CrashDump::Install(path + ".crash", options_.format,
-                                             options_.now, &crash_);
+    status = CrashDump::Install(path + ".crash", options_.format, options_.now,
+                                &crash_);
     if (!status.ok()) return status;
     UseSignalStack();
   }
@@ -77,9 +78,6 @@ void FileDump::Wake() {
 
 void FileDump::Run() {
   if (options_.on_crash) UseSignalStack();
-  // What a condition variable can wait for.
-  constexpr Duration kLong = std::chrono::hours(24 * 365);
-  const Duration period = std::min(options_.period, kLong);
   TimePoint due = options_.now();
   for (;;) {
     {
@@ -92,9 +90,10 @@ void FileDump::Run() {
       if (stopping_) break;
     }
     Dump();
-    due += period;
+    due += options_.period;
     // Periods that were slept through are not made up for.
-    if (const TimePoint now = options_.now(); due < now) due = now + period;
+    if (const TimePoint now = options_.now(); due < now)
+      due = now + options_.period;
   }
   Dump();
 }

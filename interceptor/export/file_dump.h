@@ -28,7 +28,7 @@ struct FileDumpOptions {
   // What a snapshot is. Only the file of a crash differs.
   DumpFormat format = DumpFormat::kJson;
 
-  // From one snapshot to the next. At least 100ms.
+  // From one snapshot to the next. [100ms, 24h].
   Duration period = std::chrono::seconds(10);
 
   // When the process crashes, write the last snapshot to "<path>.crash", with
@@ -40,6 +40,9 @@ struct FileDumpOptions {
   // The clock of periods and of a snapshot's age.
   NowFunction now = &FineNow;
 };
+
+// INVALID_ARGUMENT, naming field, value and range, unless all are valid.
+absl::Status ValidateFileDumpOptions(const FileDumpOptions& options);
 
 struct FileDumpStats {
   std::uint64_t writes = 0;

@@ -287,7 +287,7 @@ TEST_F(FileDumpTest, ErrorsNameFieldValueAndRange) {
   EXPECT_EQ(error(options), "path: '/tmp/' is not that of a file");
   options = options_;
   options.period = milliseconds(99);
-  EXPECT_EQ(error(options), "period: 99ms is out of range [100ms, ...)");
+  EXPECT_EQ(error(options), "period: 99ms is out of range [100ms, 86400s]");
 }
 
 }  // namespace

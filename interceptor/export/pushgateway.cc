@@ -1,12 +1,14 @@
 #include "interceptor/export/pushgateway.h"
 
 #include <curl/curl.h>
+#include <netdb.h>
 
 #include <algorithm>
 #include <array>
 #include <climits>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <thread>
@@ -16,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "interceptor/breaker/mutex.h"
 #include "interceptor/breaker/settings.h"
+#include "interceptor/export/option_range.h"
 
 namespace fusebox {
 namespace {
@@ -43,43 +46,12 @@ std::string Bracketed(const std::string& host) {
   return absl::StrCat("[", address, "]");
 }
 
-absl::Status Validate(const PushgatewayOptions& options) {
-  const auto out_of_range = [](const char* field, const std::string& value,
-                               const char* range) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, ": ", value, " is out of range ", range));
-  };
-  const std::string& host = options.host;
-  if (host.empty() || !std::all_of(host.begin(), host.end(), [](char c) {
-        return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-               absl::string_view("-._:%").find(c) != absl::string_view::npos;
-      })) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "host: '", host, "' is no name and no address without brackets"));
-  }
-  if (options.port < 1 || options.port > 65535) {
-    return out_of_range("port", absl::StrCat(options.port), "[1, 65535]");
-  }
-  absl::Status status = ValidatePushgatewayGroup(options.job, options.labels);
-  if (!status.ok()) return status;
-  if (options.period < std::chrono::milliseconds(100)) {
-    return out_of_range("period", FormatDuration(options.period),
-                        "[100ms, ...)");
-  }
-  if (options.timeout <= Duration::zero()) {
-    return out_of_range("timeout", FormatDuration(options.timeout),
-                        "(0s, ...)");
-  }
-  if (options.stop_timeout <= Duration::zero()) {
-    return out_of_range("stop_timeout", FormatDuration(options.stop_timeout),
-                        "(0s, ...)");
-  }
-  return absl::OkStatus();
-}
-
-// `time` after `start`, or the end of time.
-TimePoint After(TimePoint start, Duration time) {
-  return time > TimePoint::max() - start ? TimePoint::max() : start + time;
+// In figures, without the port.
+std::string Figures(const SocketAddress& address) {
+  std::array<char, NI_MAXHOST> text = {};
+  getnameinfo(address.get(), address.size, text.data(), text.size(), nullptr, 0,
+              NI_NUMERICHOST);
+  return text.data();
 }
 
 Duration Until(TimePoint end, TimePoint now) {
@@ -108,6 +80,33 @@ std::size_t OnResponse(char* data, std::size_t size, std::size_t count,
 
 }  // namespace
 
+absl::Status ValidatePushgatewayOptions(const PushgatewayOptions& options) {
+  const std::string& host = options.host;
+  if (host.empty() || !std::all_of(host.begin(), host.end(), [](char c) {
+        return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+               absl::string_view("-._:%").find(c) != absl::string_view::npos;
+      })) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "host: '", host, "' is no name and no address without brackets"));
+  }
+  if (options.port < 1 || options.port > 65535) {
+    return OutOfRange("port", absl::StrCat(options.port), "[1, 65535]");
+  }
+  constexpr Duration kHour = std::chrono::hours(1);
+  for (const absl::Status& status : {
+           ValidatePushgatewayGroup(options.job, options.labels),
+           InRange("period", options.period, std::chrono::milliseconds(100),
+                   24 * kHour),
+           InRange("timeout", options.timeout, std::chrono::milliseconds(1),
+                   kHour),
+           InRange("stop_timeout", options.stop_timeout,
+                   std::chrono::milliseconds(1), kHour),
+       }) {
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 // What Pushgateway is about.
 //
 // A period has two steps: Begin() asks for the addresses; when they are known,
@@ -130,7 +129,7 @@ class Pushgateway::Pusher {
 
   struct Gateway {
     PushgatewayStats::Gateway stats;
-    bool resolved = true;                // in the last good resolution
+    bool resolved = true;                // in the last good lookup
     std::unique_ptr<Transfer> transfer;  // while under way,
     Request request = Request::kPush;    //   what it is
     // The last push came while another was under way: it is the next.
@@ -141,6 +140,8 @@ class Pushgateway::Pusher {
   // Does what is due. Whether it is time for a text to be sent.
   bool Step(TimePoint now) FUSEBOX_REQUIRES(mu_);
   void Begin(TimePoint now) FUSEBOX_REQUIRES(mu_);
+  void BeginLookup() FUSEBOX_REQUIRES(mu_);
+  void FailLookup(const std::string& error) FUSEBOX_REQUIRES(mu_);
   void TakeAddresses() FUSEBOX_REQUIRES(mu_);
   // Nothing, if the function threw.
   Text TakeText() FUSEBOX_EXCLUDES(mu_);
@@ -164,8 +165,8 @@ class Pushgateway::Pusher {
   std::string path_;
 
   std::unique_ptr<CURLM, MultiDeleter> multi_;
-  std::unique_ptr<BackgroundResolver> resolver_;  // wakes multi_
   std::thread thread_;
+  std::optional<BackgroundLookup> lookup_;  // of that thread, while under way
 
   mutable Mutex mu_;
   bool stopping_ FUSEBOX_GUARDED_BY(mu_) = false;
@@ -188,7 +189,7 @@ absl::Status Pushgateway::Pusher::Start() {
   if (multi_ != nullptr) {
     return absl::FailedPreconditionError("the pushing was started before");
   }
-  absl::Status status = Validate(options_);
+  absl::Status status = ValidatePushgatewayOptions(options_);
   if (!status.ok()) return status;
   path_ = PushgatewayPath(options_.job, options_.labels);
   // Once for the process, and thread-safe.
@@ -200,14 +201,11 @@ absl::Status Pushgateway::Pusher::Start() {
   {
     MutexLock lock(mu_);
     due_ = options_.now();
-    if (!options_.push_at_start) due_ = After(due_, options_.period);
+    if (!options_.push_at_start) due_ = due_ + options_.period;
   }
   try {
-    resolver_ = std::make_unique<BackgroundResolver>(
-        options_.resolver, options_.host, [this] { Wake(); });
     thread_ = std::thread([this] { Run(); });
   } catch (const std::system_error& e) {
-    resolver_.reset();
     return absl::ResourceExhaustedError(absl::StrCat("no thread: ", e.what()));
   }
   return absl::OkStatus();
@@ -218,11 +216,10 @@ void Pushgateway::Pusher::Stop() {
   {
     MutexLock lock(mu_);
     stopping_ = true;
-    stop_deadline_ = After(FineNow(), options_.stop_timeout);
+    stop_deadline_ = FineNow() + options_.stop_timeout;
   }
   Wake();
   thread_.join();
-  resolver_.reset();
 }
 
 PushgatewayStats Pushgateway::Pusher::stats() const {
@@ -252,7 +249,13 @@ void Pushgateway::Pusher::Run() {
       waiting_ = false;
       Push(text);
     } else {
-      curl_multi_poll(multi_.get(), nullptr, 0, wait, nullptr);
+      curl_waitfd found = {};
+      if (lookup_.has_value()) {
+        found.fd = lookup_->fd();
+        found.events = CURL_WAIT_POLLIN;
+      }
+      curl_multi_poll(multi_.get(), &found, lookup_.has_value() ? 1 : 0, wait,
+                      nullptr);
     }
   }
   MutexLock lock(mu_);
@@ -282,33 +285,47 @@ bool Pushgateway::Pusher::Step(TimePoint now) {
 void Pushgateway::Pusher::Begin(TimePoint now) {
   ++totals_.periods;
   last_begun_ = stopping_;
-  due_ = After(due_, options_.period);
-  if (due_ <= now) due_ = After(now, options_.period);  // the machine slept
+  due_ += options_.period;
+  if (due_ <= now) due_ = now + options_.period;  // the machine slept
   waiting_ = true;
-  // An earlier lookup that hangs has been waited for.
-  const bool waits = resolver_->Begin() || gateways_.empty();
-  const Duration patience =
-      (stopping_ ? options_.stop_timeout : options_.period) / 2;
-  wait_deadline_ =
-      After(stopping_ ? FineNow() : now, waits ? patience : Duration::zero());
+  wait_deadline_ = stopping_ ? FineNow() + options_.stop_timeout / 2
+                             : now + options_.period / 2;
+  if (!lookup_.has_value()) {
+    BeginLookup();
+  } else if (!gateways_.empty()) {
+    wait_deadline_ = TimePoint::min();  // one that hangs has been waited for
+  }
+}
+
+void Pushgateway::Pusher::BeginLookup() {
+  try {
+    lookup_.emplace(options_.look_up, HostPort{options_.host, options_.port});
+  } catch (const std::system_error& e) {
+    FailLookup(e.what());
+  }
+}
+
+void Pushgateway::Pusher::FailLookup(const std::string& error) {
+  ++totals_.failed_lookups;
+  totals_.last_lookup_error = error;
+  wait_deadline_ = TimePoint::min();
 }
 
 void Pushgateway::Pusher::TakeAddresses() {
-  std::optional<Addresses> addresses = resolver_->Take();
-  if (!addresses.has_value()) return;
-  wait_deadline_ = TimePoint::min();
-  if (addresses->ok() && (*addresses)->empty()) {
-    *addresses = absl::UnavailableError("no addresses");
-  }
-  if (!addresses->ok()) {
-    ++totals_.failed_resolutions;
-    totals_.last_resolution_error = std::string(addresses->status().message());
+  if (!lookup_.has_value()) return;
+  const std::optional<LookupResult> found = lookup_->Take();
+  if (!found.has_value()) return;
+  lookup_.reset();
+  if (found->addresses.empty()) {
+    FailLookup(found->error.empty() ? "no addresses" : found->error);
     return;
   }
+  wait_deadline_ = TimePoint::min();
   for (auto& [address, gateway] : gateways_) gateway.resolved = false;
   std::set<std::string> resolved;
   std::set<std::string> left_out;
-  for (const std::string& address : **addresses) {
+  for (const SocketAddress& socket_address : found->addresses) {
+    const std::string address = Figures(socket_address);
     if (resolved.count(address) != 0) continue;
     if (resolved.size() == kMaxGateways) {
       left_out.insert(address);
@@ -400,7 +417,7 @@ void Pushgateway::Pusher::Send(Gateway& gateway, Request request,
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer->response);
   curl_easy_setopt(curl, CURLOPT_PRIVATE, &gateway);
   transfer->text = text;
-  transfer->deadline = After(options_.now(), options_.timeout);
+  transfer->deadline = options_.now() + options_.timeout;
 
   gateway.request = request;
   gateway.transfer = std::move(transfer);

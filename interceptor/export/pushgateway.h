@@ -14,8 +14,8 @@
 
 #include "absl/status/status.h"
 #include "interceptor/breaker/clock.h"
+#include "interceptor/export/background_lookup.h"
 #include "interceptor/export/pushgateway_path.h"
-#include "interceptor/export/pushgateway_resolver.h"
 
 namespace fusebox {
 
@@ -32,26 +32,30 @@ struct PushgatewayOptions {
   std::string job;
   GroupingLabels labels;
 
-  // From one push to the next. At least 100ms.
+  // From one push to the next. [100ms, 24h].
   Duration period = std::chrono::seconds(10);
   // How long a gateway may take for a push. It may be longer than the period: a
-  // gateway at work on a push is left out of the next. Above 0.
+  // gateway at work on a push is left out of the next. [1ms, 1h].
   Duration timeout = std::chrono::seconds(15);
   // Push as soon as the name is resolved, not a period after the start.
   bool push_at_start = true;
 
   // Stop() takes no longer than this of real time, and leaves what is not done
-  // by then. Above 0.
+  // by then. [1ms, 1h].
   Duration stop_timeout = std::chrono::seconds(5);
   // After the last push, delete the group, so that groups of processes that
   // have ended do not pile up. They are gone before Prometheus scrapes the last
   // push, unless it does so in between.
   bool delete_on_stop = false;
 
-  AddressResolver resolver = &ResolveAddresses;
+  // Of `host` and `port`; the ports it returns are not used.
+  LookupFunction look_up = &LookUp;
   // The clock of periods and timeouts.
   NowFunction now = &FineNow;
 };
+
+// INVALID_ARGUMENT, naming field, value and range, unless all are valid.
+absl::Status ValidatePushgatewayOptions(const PushgatewayOptions& options);
 
 struct PushgatewayStats {
   struct Gateway {
@@ -64,13 +68,13 @@ struct PushgatewayStats {
     std::string last_error;  // stays when later pushes succeed
     std::optional<TimePoint> last_success;
   };
-  // Those of the last good resolution, and those that are not but still at work
+  // Those of the last good lookup, and those that are not but still at work
   // on a push; by address.
   std::vector<Gateway> gateways;
 
   std::uint64_t periods = 0;  // that have begun, the one of Stop() included
-  std::uint64_t failed_resolutions = 0;
-  std::string last_resolution_error;   // stays when later ones succeed
+  std::uint64_t failed_lookups = 0;
+  std::string last_lookup_error;       // stays when later ones succeed
   std::size_t left_out_addresses = 0;  // of the last good one; kMaxGateways
   std::uint64_t failed_texts = 0;      // the function threw
 };

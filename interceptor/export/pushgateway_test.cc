@@ -23,6 +23,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "interceptor/breaker/settings.h"
+#include "interceptor/export/background_lookup.h"
 #include "interceptor/http/http_server.h"
 
 namespace fusebox {
@@ -166,10 +167,10 @@ class PushgatewayTest : public ::testing::Test {
     options_.job = "job";
     options_.now = &Now;
     options_.stop_timeout = minutes(1);
-    options_.resolver = [this](const std::string& host) -> Addresses {
-      EXPECT_EQ(host, "gateways.test");
+    options_.look_up = [this](const HostPort& name) {
+      EXPECT_EQ(name.host, "gateways.test");
       const std::lock_guard<std::mutex> lock(mutex_);
-      return addresses_;
+      return found_;
     };
     for (int attempt = 0; attempt < 100 && a_ == nullptr; ++attempt) {
       a_ = std::make_unique<FakeGateway>("127.0.0.2");
@@ -181,9 +182,20 @@ class PushgatewayTest : public ::testing::Test {
     options_.port = a_->port();
   }
 
-  void Resolve(Addresses addresses) {
+  void Find(const std::vector<std::string>& addresses) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    addresses_ = std::move(addresses);
+    found_ = Found(addresses);
+  }
+  void FindNothing(const std::string& error) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    found_ = {{}, error};
+  }
+  static LookupResult Found(const std::vector<std::string>& addresses) {
+    LookupResult found;
+    for (const std::string& address : addresses) {
+      found.addresses.push_back(LookUp({address, 1}).addresses.at(0));
+    }
+    return found;
   }
 
   std::unique_ptr<Pushgateway> Start(
@@ -237,11 +249,11 @@ class PushgatewayTest : public ::testing::Test {
 
  private:
   std::mutex mutex_;
-  Addresses addresses_ = std::vector<std::string>{"127.0.0.2", "127.0.0.3"};
+  LookupResult found_ = Found({"127.0.0.2", "127.0.0.3"});
 };
 
 TEST_F(PushgatewayTest, PushesTheGroupToEveryAddressOnce) {
-  Resolve(std::vector<std::string>{"127.0.0.3", "127.0.0.2", "127.0.0.3"});
+  Find({"127.0.0.3", "127.0.0.2", "127.0.0.3"});
   options_.labels = {{"instance", "a:1"}, {"path", "/x"}};
   const auto pushgateway = Start([] { return "# TYPE a counter\na 1\n"; });
   const Received put = {"PUT", "/metrics/job/job/instance/a:1/path@base64/L3g",
@@ -294,7 +306,7 @@ TEST_F(PushgatewayTest, PushesFirstAfterAPeriodIfSoWanted) {
 }
 
 TEST_F(PushgatewayTest, AHungGatewayDelaysNobody) {
-  Resolve(std::vector<std::string>{"127.0.0.4", "127.0.0.2", "127.0.0.3"});
+  Find({"127.0.0.4", "127.0.0.2", "127.0.0.3"});
   options_.timeout = seconds(25);
   options_.stop_timeout = milliseconds(1);
   const auto pushgateway = Start();
@@ -322,7 +334,7 @@ TEST_F(PushgatewayTest, AHungGatewayDelaysNobody) {
 }
 
 TEST_F(PushgatewayTest, ATimeoutEndsAPushBetweenPeriods) {
-  Resolve(std::vector<std::string>{"127.0.0.4", "127.0.0.2"});
+  Find({"127.0.0.4", "127.0.0.2"});
   options_.timeout = seconds(3);
   options_.stop_timeout = milliseconds(1);
   const auto pushgateway = Start();
@@ -336,15 +348,15 @@ TEST_F(PushgatewayTest, ATimeoutEndsAPushBetweenPeriods) {
 }
 
 TEST_F(PushgatewayTest, FollowsTheAddresses) {
-  Resolve(std::vector<std::string>{"127.0.0.2"});
+  Find({"127.0.0.2"});
   const auto pushgateway = Start();
   AwaitPushes(*pushgateway, "127.0.0.2", 1);
-  Resolve(std::vector<std::string>{"127.0.0.2", "127.0.0.3"});
+  Find({"127.0.0.2", "127.0.0.3"});
   Turn(seconds(10));
   pushgateway->Wake();
   AwaitPushes(*pushgateway, "127.0.0.2", 2);
   AwaitPushes(*pushgateway, "127.0.0.3", 1);
-  Resolve(std::vector<std::string>{"127.0.0.3"});
+  Find({"127.0.0.3"});
   Turn(seconds(10));
   pushgateway->Wake();
   AwaitPushes(*pushgateway, "127.0.0.3", 2);
@@ -355,44 +367,44 @@ TEST_F(PushgatewayTest, FollowsTheAddresses) {
   EXPECT_THAT(b_->Await(2), ElementsAre(Put("10s"), Put("20s")));
 }
 
-TEST_F(PushgatewayTest, AFailedResolutionKeepsTheLastGoodAddresses) {
+TEST_F(PushgatewayTest, AFailedLookupKeepsTheLastGoodAddresses) {
   const auto pushgateway = Start();
   AwaitPushes(*pushgateway, "127.0.0.2", 1);
-  Resolve(absl::UnavailableError("no such name"));
+  FindNothing("no such name");
   Turn(seconds(10));
   pushgateway->Wake();
   AwaitPushes(*pushgateway, "127.0.0.2", 2);
-  EXPECT_EQ(pushgateway->stats().failed_resolutions, 1);
-  EXPECT_EQ(pushgateway->stats().last_resolution_error, "no such name");
-  Resolve(std::vector<std::string>{});
+  EXPECT_EQ(pushgateway->stats().failed_lookups, 1);
+  EXPECT_EQ(pushgateway->stats().last_lookup_error, "no such name");
+  FindNothing("");
   Turn(seconds(10));
   pushgateway->Wake();
   AwaitPushes(*pushgateway, "127.0.0.2", 3);
-  EXPECT_EQ(pushgateway->stats().failed_resolutions, 2);
-  EXPECT_EQ(pushgateway->stats().last_resolution_error, "no addresses");
+  EXPECT_EQ(pushgateway->stats().failed_lookups, 2);
+  EXPECT_EQ(pushgateway->stats().last_lookup_error, "no addresses");
 }
 
-TEST_F(PushgatewayTest, BeginsWhenTheFirstResolutionsFail) {
-  Resolve(absl::UnavailableError("no such name"));
+TEST_F(PushgatewayTest, BeginsWhenTheFirstLookupsFail) {
+  FindNothing("no such name");
   const auto pushgateway = Start();
   Await(*pushgateway, [](const PushgatewayStats& stats) {
-    return stats.failed_resolutions == 1;
+    return stats.failed_lookups == 1;
   });
   EXPECT_THAT(pushgateway->stats().gateways, IsEmpty());
-  Resolve(std::vector<std::string>{"127.0.0.2"});
+  Find({"127.0.0.2"});
   Turn(seconds(10));
   pushgateway->Wake();
   EXPECT_THAT(a_->Await(1), ElementsAre(Put("10s")));
 }
 
-TEST_F(PushgatewayTest, AHungResolutionIsWaitedForHalfAPeriodOnce) {
+TEST_F(PushgatewayTest, AHungLookupIsWaitedForHalfAPeriodOnce) {
   std::promise<void> release;
   const auto released = release.get_future().share();
   std::atomic<int> lookups{0};
-  options_.resolver = [&lookups, released](const std::string&) -> Addresses {
+  options_.look_up = [&lookups, released](const HostPort&) {
     const int lookup = ++lookups;
     if (lookup == 2) released.wait();
-    return std::vector<std::string>{lookup == 1 ? "127.0.0.2" : "127.0.0.3"};
+    return Found({lookup == 1 ? "127.0.0.2" : "127.0.0.3"});
   };
   const auto pushgateway = Start();
   AwaitPushes(*pushgateway, "127.0.0.2", 1);
@@ -427,7 +439,7 @@ TEST_F(PushgatewayTest, MoreAddressesThanCanBeAreLeftOut) {
     addresses.push_back(absl::StrCat("127.0.1.", i));
   }
   addresses.insert(addresses.end(), {"127.0.0.2", "127.0.0.3", "127.0.0.2"});
-  Resolve(addresses);
+  Find(addresses);
   const auto pushgateway = Start();
   a_->Await(1);
   EXPECT_THAT(pushgateway->stats().gateways, SizeIs(Pushgateway::kMaxGateways));
@@ -442,7 +454,7 @@ TEST_F(PushgatewayTest, WhatAGatewaySaysOfAFailureIsKept) {
   refusal.body = std::string(1000, 'x');
   b_->AnswerWith(refusal);
   // Nobody listens on the last.
-  Resolve(std::vector<std::string>{"127.0.0.2", "127.0.0.3", "127.0.0.5"});
+  Find({"127.0.0.2", "127.0.0.3", "127.0.0.5"});
   const auto pushgateway = Start();
   const auto stats = Await(*pushgateway, [](const PushgatewayStats& s) {
     return s.gateways.size() == 3 && Of(s, "127.0.0.2").failures == 1 &&
@@ -468,7 +480,7 @@ TEST_F(PushgatewayTest, WhatAGatewaySaysOfAFailureIsKept) {
 
 TEST_F(PushgatewayTest, ARedirectionIsAFailure) {
   a_->AnswerWith({302, "", "text/plain", {{"Location", "/elsewhere"}}});
-  Resolve(std::vector<std::string>{"127.0.0.2"});
+  Find({"127.0.0.2"});
   const auto pushgateway = Start();
   Await(*pushgateway, [](const PushgatewayStats& stats) {
     return Of(stats, "127.0.0.2").failures == 1;
@@ -556,7 +568,7 @@ TEST_F(PushgatewayTest, StopLetsAPushUnderWayEndFirst) {
 }
 
 TEST_F(PushgatewayTest, StopDoesNotWaitForTheHung) {
-  Resolve(std::vector<std::string>{"127.0.0.4", "127.0.0.2"});
+  Find({"127.0.0.4", "127.0.0.2"});
   options_.stop_timeout = milliseconds(200);
   options_.delete_on_stop = true;
   const auto pushgateway = Start();
@@ -567,14 +579,14 @@ TEST_F(PushgatewayTest, StopDoesNotWaitForTheHung) {
   EXPECT_EQ(hung.last_error, "no answer before the end");
 }
 
-TEST_F(PushgatewayTest, StopDoesNotWaitForAHungResolution) {
+TEST_F(PushgatewayTest, StopDoesNotWaitForAHungLookup) {
   std::promise<void> release;
   const auto released = release.get_future().share();
   std::promise<void> begun;
-  options_.resolver = [released, &begun](const std::string&) -> Addresses {
+  options_.look_up = [released, &begun](const HostPort&) {
     begun.set_value();
     released.wait();
-    return std::vector<std::string>{};
+    return LookupResult();
   };
   options_.stop_timeout = milliseconds(200);
   const auto pushgateway = Start();
@@ -611,7 +623,7 @@ TEST_F(PushgatewayTest, IPv6StandsInBrackets) {
   if (!gateway.started()) GTEST_SKIP() << "this machine has no ::1";
   options_.host = "::1";
   options_.port = gateway.port();
-  options_.resolver = &ResolveAddresses;
+  options_.look_up = &LookUp;
   const auto pushgateway = Start();
   EXPECT_THAT(gateway.Await(1), ElementsAre(Put("0s")));
   EXPECT_THAT(gateway.header("Host"),
@@ -645,11 +657,11 @@ TEST(PushgatewayOptionsTest, ErrorsNameFieldValueAndRange) {
             }),
             "labels: 'a' is given twice");
   EXPECT_EQ(error([](Options& o) { o.period = milliseconds(99); }),
-            "period: 99ms is out of range [100ms, ...)");
+            "period: 99ms is out of range [100ms, 86400s]");
   EXPECT_EQ(error([](Options& o) { o.timeout = Duration(0); }),
-            "timeout: 0s is out of range (0s, ...)");
+            "timeout: 0s is out of range [1ms, 3600s]");
   EXPECT_EQ(error([](Options& o) { o.stop_timeout = Duration(0); }),
-            "stop_timeout: 0s is out of range (0s, ...)");
+            "stop_timeout: 0s is out of range [1ms, 3600s]");
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // What arrives in real Pushgateways.
 
 #include <arpa/inet.h>
-#include <civetweb.h>
+#include <curl/curl.h>
 #include <netinet/in.h>
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
@@ -9,13 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -26,6 +25,7 @@
 #include "examples/greeter/child_process_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "interceptor/export/background_lookup.h"
 #include "interceptor/export/pushgateway.h"
 
 namespace fusebox {
@@ -66,22 +66,27 @@ class Daemon {
 
   // What Prometheus would scrape.
   std::string Metrics() const {
-    std::array<char, 200> error = {};
-    mg_connection* const connection =
-        mg_download(host_.c_str(), port_, /*use_ssl=*/0, error.data(),
-                    error.size(), "GET /metrics HTTP/1.0\r\n\r\n");
-    if (connection == nullptr) return error.data();
     std::string body;
-    std::array<char, 4096> part;
-    int size = 0;
-    while ((size = mg_read(connection, part.data(), part.size())) > 0) {
-      body.append(part.data(), static_cast<std::size_t>(size));
-    }
-    mg_close_connection(connection);
+    CURL* const curl = curl_easy_init();
+    const std::string url =
+        absl::StrCat("http://", host_, ":", port_, "/metrics");
+    curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Append);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
+    EXPECT_EQ(curl_easy_perform(curl), CURLE_OK);
+    curl_easy_cleanup(curl);
     return body;
   }
 
  private:
+  static std::size_t Append(char* data, std::size_t size, std::size_t count,
+                            void* body) {
+    static_cast<std::string*>(body)->append(data, size * count);
+    return size * count;
+  }
+
   const std::string host_;
   greeter::ChildProcess child_;
   int port_ = 0;
@@ -111,15 +116,18 @@ class PushgatewayDaemonTest : public ::testing::Test {
     options_.job = "greeter";
     options_.now = &Now;
     options_.stop_timeout = minutes(1);
-    options_.resolver = [this](const std::string&) -> Addresses {
+    options_.look_up = [this](const HostPort&) {
       const std::lock_guard<std::mutex> lock(mutex_);
-      return addresses_;
+      return found_;
     };
   }
 
-  void Resolve(std::vector<std::string> addresses) {
+  void Find(const std::vector<std::string>& addresses) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    addresses_ = std::move(addresses);
+    found_ = {};
+    for (const std::string& address : addresses) {
+      found_.addresses.push_back(LookUp({address, 1}).addresses.at(0));
+    }
   }
 
   std::string Text() const {
@@ -154,7 +162,7 @@ class PushgatewayDaemonTest : public ::testing::Test {
 
  private:
   std::mutex mutex_;
-  std::vector<std::string> addresses_;
+  LookupResult found_;
 };
 
 TEST_F(PushgatewayDaemonTest, GatewaysComeGoAndHangAndNoOtherMissesAPeriod) {
@@ -179,7 +187,7 @@ TEST_F(PushgatewayDaemonTest, GatewaysComeGoAndHangAndNoOtherMissesAPeriod) {
         "\ngreetings{instance=\"\",job=\"greeter\",language=\"en\"} ",
         greetings, "\n"));
   };
-  Resolve({"127.0.0.2", "127.0.0.3", "127.0.0.4"});
+  Find({"127.0.0.2", "127.0.0.3", "127.0.0.4"});
   gauge_.Set(1);
   Pushgateway pushgateway(options_, [this] { return Text(); });
   ASSERT_TRUE(pushgateway.Start().ok());
@@ -203,7 +211,7 @@ TEST_F(PushgatewayDaemonTest, GatewaysComeGoAndHangAndNoOtherMissesAPeriod) {
 
   Daemon added("127.0.0.5", options_.port);
   ASSERT_TRUE(added.started());
-  Resolve({"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"});
+  Find({"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"});
   begin_period(3);
   AwaitPushes(pushgateway, "127.0.0.2", 3);
   AwaitPushes(pushgateway, "127.0.0.3", 3);
@@ -226,7 +234,7 @@ TEST_F(PushgatewayDaemonTest, GatewaysComeGoAndHangAndNoOtherMissesAPeriod) {
   EXPECT_EQ(Of(pushgateway, "127.0.0.5").failures, 0);
 
   // So that it is not waited for at the end.
-  Resolve({"127.0.0.2", "127.0.0.3", "127.0.0.5"});
+  Find({"127.0.0.2", "127.0.0.3", "127.0.0.5"});
   pushgateway.Stop();
   for (Daemon* daemon : {a.get(), b.get(), &added}) {
     EXPECT_THAT(daemon->Metrics(), Not(HasSubstr("greeter")));
@@ -240,7 +248,7 @@ TEST_F(PushgatewayDaemonTest, TheLastPushStaysIfItIsNotDeleted) {
   ASSERT_TRUE(daemon.started());
   options_.port = daemon.port();
   options_.push_at_start = false;
-  Resolve({"127.0.0.2"});
+  Find({"127.0.0.2"});
   Pushgateway pushgateway(options_, [this] { return Text(); });
   ASSERT_TRUE(pushgateway.Start().ok());
   gauge_.Set(7);
@@ -259,7 +267,7 @@ TEST_F(PushgatewayDaemonTest, AnyGroupArrives) {
                      {"text", "\"gr\u00fc\u00df\" 100%?>"},
                      {"up", ".."}};
   options_.delete_on_stop = true;
-  Resolve({"127.0.0.2"});
+  Find({"127.0.0.2"});
   gauge_.Set(1);
   Pushgateway pushgateway(options_, [this] { return Text(); });
   ASSERT_TRUE(pushgateway.Start().ok());
@@ -279,7 +287,7 @@ TEST_F(PushgatewayDaemonTest, WhatItSaysOfABadTextIsKept) {
   const Daemon daemon("127.0.0.2", 0);
   ASSERT_TRUE(daemon.started());
   options_.port = daemon.port();
-  Resolve({"127.0.0.2"});
+  Find({"127.0.0.2"});
   Pushgateway pushgateway(options_, [] { return "not a metric"; });
   ASSERT_TRUE(pushgateway.Start().ok());
   AwaitPushes(pushgateway, "127.0.0.2", 1);
@@ -301,7 +309,7 @@ TEST_F(PushgatewayDaemonTest, IPv6) {
   ASSERT_TRUE(daemon.started());
   options_.host = "::1";
   options_.port = daemon.port();
-  options_.resolver = &ResolveAddresses;
+  options_.look_up = &LookUp;
   gauge_.Set(6);
   Pushgateway pushgateway(options_, [this] { return Text(); });
   ASSERT_TRUE(pushgateway.Start().ok());
