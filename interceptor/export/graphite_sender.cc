@@ -82,7 +82,11 @@ bool GraphiteSender::Step(TimePoint now) {
     case State::kIdle:
       if (waiting_.empty()) return false;
       TakeBatch();
-      lookup_.emplace(options_.look_up, options_.carbon);
+      try {
+        lookup_.emplace(options_.look_up, options_.carbon);
+      } catch (const std::system_error& error) {
+        return Fail(now, error.what());
+      }
       state_ = State::kLookingUp;
       return true;
     case State::kLookingUp:
