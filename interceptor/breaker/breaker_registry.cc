@@ -17,6 +17,7 @@
 #include "interceptor/breaker/method_pattern.h"
 #include "interceptor/breaker/mutex.h"
 #include "interceptor/breaker/transition_queue.h"
+#include "interceptor/stats/latency_recorder.h"
 
 namespace fusebox {
 namespace {
@@ -148,6 +149,9 @@ struct BreakerScope::Entry {
         hash(HashOf(role, target, method)),
         short_method(ShortCopy(method)),
         breaker(policy, now, BreakerOptions(options)),
+        calls(options.call_stats
+                  ? std::make_unique<LatencyRecorder>(options.shards)
+                  : nullptr),
         idle_since(now) {}
 
   CircuitBreaker::Options BreakerOptions(const RegistryOptions& options);
@@ -162,6 +166,13 @@ struct BreakerScope::Entry {
   bool IsMethod(const char* name) const {
     return std::strcmp(name, short_method[0] != '\0' ? short_method.data()
                                                      : method.c_str()) == 0;
+  }
+
+  GuardedMethod guarded() { return {breaker, calls.get()}; }
+
+  // Grows while the method is in use. In mode off, nobody asks the breaker.
+  std::uint64_t asked_or_ended() const {
+    return breaker.asked() + (calls != nullptr ? calls->calls() : 0);
   }
 
   static constexpr std::size_t kShort = 64;
@@ -183,7 +194,8 @@ struct BreakerScope::Entry {
   alignas(64) const std::array<char, kShort> short_method;
   CircuitBreaker breaker;
 
-  std::atomic<Entry*> next{nullptr};  // in its chain
+  const std::unique_ptr<LatencyRecorder> calls;  // if they are counted
+  std::atomic<Entry*> next{nullptr};             // in its chain
   std::atomic<bool> retired{false};
   // Its next moment of change by time has moved.
   std::atomic<bool> rescheduled{false};
@@ -297,9 +309,9 @@ class BreakerRegistry::State {
     return entry;
   }
 
-  CircuitBreaker& Overflow(Role role) {
+  Entry& Overflow(Role role) {
     overflowed_.fetch_add(1, std::memory_order_relaxed);
-    return overflow_[static_cast<std::size_t>(role)]->breaker;
+    return *overflow_[static_cast<std::size_t>(role)];
   }
 
   void AddScope(BreakerScope* scope) FUSEBOX_EXCLUDES(mu_) {
@@ -326,7 +338,7 @@ class BreakerRegistry::State {
              std::tie(b->role, b->target, b->method);
     });
     for (const auto& entry : overflow_) {
-      if (entry->breaker.asked() != 0) sorted.push_back(entry.get());
+      if (entry->asked_or_ended() != 0) sorted.push_back(entry.get());
     }
     for (Entry* entry : sorted) f(*entry);
   }
@@ -633,7 +645,7 @@ class BreakerRegistry::State {
     last_sweep_ = now;
     DeleteRetired(now);
     for (Entry* entry : AllEntries()) {
-      const std::uint64_t asked = entry->breaker.asked();
+      const std::uint64_t asked = entry->asked_or_ended();
       if (asked != entry->asked) {
         entry->asked = asked;
         entry->idle_since = now;
@@ -775,11 +787,11 @@ std::unique_ptr<BreakerScope> BreakerRegistry::Scope(Role role,
   return std::unique_ptr<BreakerScope>(new BreakerScope(*this, role, target));
 }
 
-CircuitBreaker& BreakerRegistry::Pin(Role role, std::string_view target,
-                                     std::string_view method) {
+GuardedMethod BreakerRegistry::PinMethod(Role role, std::string_view target,
+                                         std::string_view method) {
   BreakerScope::Entry* entry =
       state_->FindOrMake(role, target, method, /*pinned=*/true);
-  return entry != nullptr ? entry->breaker : state_->Overflow(role);
+  return (entry != nullptr ? *entry : state_->Overflow(role)).guarded();
 }
 
 BreakerRegistry::Watch BreakerRegistry::WatchTransitions(Watcher watcher) {
@@ -845,6 +857,16 @@ std::vector<BreakerRegistry::NamedView> BreakerRegistry::Views() {
   return views;
 }
 
+std::vector<MethodCalls> BreakerRegistry::Calls() {
+  std::vector<MethodCalls> all;
+  if (!options().call_stats) return all;
+  state_->ForEach([&](BreakerScope::Entry& entry) {
+    all.push_back({entry.id, entry.role, entry.target, entry.method,
+                   entry.calls->Snapshot()});
+  });
+  return all;
+}
+
 bool BreakerRegistry::Force(Role role, std::string_view target,
                             std::string_view method, Override override_state,
                             TimePoint until) {
@@ -879,15 +901,28 @@ void BreakerRegistry::Dispatch() { state_->Dispatch(); }
 
 BreakerScope::BreakerScope(BreakerRegistry& registry, Role role,
                            std::string_view target)
-    : registry_(registry), role_(role), target_(target) {
+    : registry_(registry),
+      role_(role),
+      call_stats_(registry.options().call_stats),
+      target_(target) {
   registry_.state_->AddScope(this);
 }
 
 BreakerScope::~BreakerScope() { registry_.state_->RemoveScope(this); }
 
 CircuitBreaker& BreakerScope::Find(const char* method) {
+  return FindEntry(method).breaker;
+}
+
+GuardedMethod BreakerScope::FindMethod(const char* method) {
+  Entry& entry = FindEntry(method);
+  // Without, the line of the pointer is not touched.
+  return call_stats_ ? entry.guarded() : GuardedMethod{entry.breaker, nullptr};
+}
+
+BreakerScope::Entry& BreakerScope::FindEntry(const char* method) {
   Entry* entry = cache_.Find(method);
-  if (entry != nullptr) return entry->breaker;
+  if (entry != nullptr) return *entry;
   entry = registry_.state_->FindOrMake(role_, target_, method,
                                        /*pinned=*/false);
   if (entry == nullptr) return registry_.state_->Overflow(role_);
@@ -897,7 +932,7 @@ CircuitBreaker& BreakerScope::Find(const char* method) {
     cache_.Forget(entry);
     return registry_.state_->Overflow(role_);
   }
-  return entry->breaker;
+  return *entry;
 }
 
 // ---------------------------------------------------------------------------

@@ -20,10 +20,12 @@
 #include "interceptor/breaker/mutex.h"
 #include "interceptor/breaker/settings.h"
 #include "interceptor/breaker/state.h"
+#include "interceptor/stats/latency_snapshot.h"
 
 namespace fusebox {
 
 class BreakerScope;
+class LatencyRecorder;
 
 struct RegistryOptions {
   // Of every breaker without others in `method_settings`. Must be valid.
@@ -51,6 +53,11 @@ struct RegistryOptions {
   // + 16 * buckets bytes, rounded up to 64.
   int shards = 0;
 
+  // Whether calls are counted by status code and latency: Calls(). Costs two
+  // readings of the fine clock for each call and memory for each method in use
+  // (stats/latency_recorder.h); without, nothing.
+  bool call_stats = false;
+
   // State changes that may wait for the dispatcher; beyond it they are skipped
   // and counted. At least 1.
   std::size_t queue_capacity = 1024;
@@ -63,6 +70,31 @@ struct RegistryOptions {
   // empty: standard error.
   // Called on the dispatcher thread. Must not block for long.
   std::function<void(const std::string& line)> log;
+};
+
+// What came of the calls of one method: of those that were admitted and have
+// ended, whatever the breaker made of them, by the status that a client saw or
+// a server's handler gave, or CANCELLED or DEADLINE_EXCEEDED if the call was
+// over before.
+//
+// Refused calls are not among them; nor are those that a client dropped without
+// asking for their status or cancelling them, nor those that a server answered
+// without the handler.
+struct MethodCalls {
+  using OfCode = CallsOfCode;
+
+  std::uint64_t breaker_id = 0;  // as in BreakerSnapshot: new counts, new id
+  Role role = Role::kClient;
+  std::string target;
+  std::string method;
+  std::vector<OfCode> codes;  // those that have occurred, in ascending order
+};
+
+// A breaker and, with RegistryOptions::call_stats, what records its calls; else
+// null. Both live equally long.
+struct GuardedMethod {
+  CircuitBreaker& breaker;
+  LatencyRecorder* calls;
 };
 
 // Owns breakers and tells what happens to them.
@@ -109,7 +141,11 @@ class BreakerRegistry {
   // The breaker of one method, kept for the life of the registry however idle.
   // At the limit, the overflow breaker.
   CircuitBreaker& Pin(Role role, std::string_view target,
-                      std::string_view method);
+                      std::string_view method) {
+    return PinMethod(role, target, method).breaker;
+  }
+  GuardedMethod PinMethod(Role role, std::string_view target,
+                          std::string_view method);
 
   // Calls `watcher` for every transition from now on, on the dispatcher
   // thread. It may call the registry and its breakers, and end its own watch.
@@ -133,6 +169,8 @@ class BreakerRegistry {
     StateView view;
   };
   std::vector<NamedView> Views();
+  // Order and names as Snapshots(). Empty without RegistryOptions::call_stats.
+  std::vector<MethodCalls> Calls();
 
   // An operator's acts, by name. False if there is no such breaker (for
   // Release(): or no override).
@@ -197,6 +235,8 @@ class BreakerScope {
   // overflow breaker. Once a method is known: no lock, no allocation. Ask for
   // each call anew: a breaker may be retired when idle; a permit keeps it.
   CircuitBreaker& Find(const char* method);
+  // The same with what records its calls. A permit keeps that as well.
+  GuardedMethod FindMethod(const char* method);
 
   const std::string& target() const { return target_; }
   BreakerRegistry& registry() const { return registry_; }
@@ -207,6 +247,8 @@ class BreakerScope {
   struct Entry;
 
   BreakerScope(BreakerRegistry& registry, Role role, std::string_view target);
+
+  Entry& FindEntry(const char* method);
 
   // Breakers by the address of the method's name. The name is compared as well,
   // since generic stubs reuse addresses. Lock-free but for growing.
@@ -251,6 +293,7 @@ class BreakerScope {
 
   BreakerRegistry& registry_;
   const Role role_;
+  const bool call_stats_;
   const std::string target_;
   Cache cache_;
 };
