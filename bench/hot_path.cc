@@ -13,6 +13,7 @@
 #include "bench/ratio_table.h"
 #include "interceptor/breaker/breaker_callbacks.h"
 #include "interceptor/breaker/breaker_registry.h"
+#include "interceptor/stats/latency_recorder.h"
 
 namespace fusebox::bench {
 namespace {
@@ -180,7 +181,8 @@ void RampAdmit(benchmark::State& state) {
 
 class ManyMethods {
  public:
-  explicit ManyMethods(int count) : registry_(Options(count)) {
+  explicit ManyMethods(int count, bool call_stats = false)
+      : registry_(Options(count, call_stats)) {
     scope_ = registry_.Scope(Role::kClient, "dns:///orders:443");
     for (int i = 0; i < count; ++i) {
       names_.push_back("/package.v1.SomeService/Method" + std::to_string(i));
@@ -191,9 +193,10 @@ class ManyMethods {
   const std::vector<std::string>& names() const { return names_; }
 
  private:
-  static RegistryOptions Options(int count) {
+  static RegistryOptions Options(int count, bool call_stats) {
     RegistryOptions options;
     options.max_breakers = count;
+    options.call_stats = call_stats;
     options.start_dispatcher = false;
     return options;
   }
@@ -217,6 +220,50 @@ void WholeCall(benchmark::State& state) {
   for (auto _ : state) {
     ClosedCall(methods.scope().Find(methods.names()[next].c_str()),
                Outcome::kOk);
+    if (++next == methods.names().size()) next = 0;
+  }
+}
+
+// ---- statistics of calls
+
+// Latencies of 1 to 2 ms, as if they came from a clock.
+class Latencies {
+ public:
+  Duration Next() { return Duration(1'000'000 + (next_ += 7919) % 1'000'000); }
+
+ private:
+  std::int64_t next_ = 0;
+};
+
+std::unique_ptr<LatencyRecorder> shared_recorder;
+
+// range(0): the status code.
+void RecordLatency(benchmark::State& state) {
+  const int code = static_cast<int>(state.range(0));
+  if (state.thread_index() == 0) {
+    shared_recorder = std::make_unique<LatencyRecorder>(kShards);
+  }
+  Latencies latencies;
+  for (auto _ : state) shared_recorder->Record(code, latencies.Next());
+}
+
+// What an interceptor does for a call. range(1): whether calls are recorded.
+void CallOfAMethod(benchmark::State& state) {
+  const bool call_stats = state.range(1) != 0;
+  ManyMethods methods(static_cast<int>(state.range(0)), call_stats);
+  std::size_t next = 0;
+  for (auto _ : state) {
+    const GuardedMethod method =
+        methods.scope().FindMethod(methods.names()[next].c_str());
+    Permit permit = method.breaker->AdmitIfClosed();
+    if (method.calls == nullptr) {
+      permit.Finish(Outcome::kOk, CoarseNow());
+    } else {
+      const TimePoint start = FineNow();
+      const Duration latency = FineNow() - start;
+      method.calls->Record(0, latency);
+      permit.Finish(Outcome::kOk, CoarseNow(), latency);
+    }
     if (++next == methods.names().size()) next = 0;
   }
 }
@@ -274,6 +321,9 @@ BENCHMARK(RefusedAdmit)->Threads(1)->Threads(2);
 BENCHMARK(RampAdmit);
 BENCHMARK(LookUp)->Arg(10)->Arg(1000)->Arg(10000);
 BENCHMARK(WholeCall)->Arg(10)->Arg(1000)->Arg(10000);
+BENCHMARK(RecordLatency)->Arg(0)->Threads(1)->Threads(2)->Threads(16);
+BENCHMARK(RecordLatency)->Arg(5)->Threads(1)->Threads(2)->Threads(16);
+BENCHMARK(CallOfAMethod)->ArgsProduct({{10, 1000}, {0, 1}});
 BENCHMARK(CallbacksClosed)->Arg(0)->Arg(1);
 BENCHMARK(CallbacksRefused)->Arg(0)->Arg(1);
 
@@ -286,6 +336,7 @@ int main(int argc, char** argv) {
   fusebox::ThreadSlot();
   const std::string one = "AdmitAndRecord/threads:1";
   const std::string now = "Now";
+  const std::string recorded = "RecordLatency/0/threads:";
   return fusebox::bench::RunAndPrint(
       argc, argv,
       "The breaker alone. Now = one std::chrono::steady_clock::now(); CPU time "
@@ -322,6 +373,25 @@ int main(int argc, char** argv) {
           {"half-open: ramp admit", "RampAdmit", now, 0.6},
           {"failure, judged, 2 shards", "AdmitAndFail/2", now, 2},
           {"failure, judged, 64 shards", "AdmitAndFail/64", now, 10},
+          {"latency recorded, 1 thread", recorded + "1", now, 1},
+          {"the same, 2 threads on one method", recorded + "2", recorded + "1",
+           1.2},
+          {"the same, 16 threads on one method", recorded + "16",
+           recorded + "1"},
+          {"latency of an error, 1 thread", "RecordLatency/5/threads:1", now,
+           1},
+          {"the same, 2 threads on one method", "RecordLatency/5/threads:2",
+           now},
+          {"the same, 16 threads on one method", "RecordLatency/5/threads:16",
+           now},
+          {"look-up + admit + record, 10 methods, statistics off",
+           "CallOfAMethod/10/0", now, 0.9},
+          {"the same, 10 methods, statistics on", "CallOfAMethod/10/1", now,
+           0.9 + 3},
+          {"look-up + admit + record, 1,000 methods, statistics off",
+           "CallOfAMethod/1000/0", now, 0.9},
+          {"the same, 1,000 methods, statistics on", "CallOfAMethod/1000/1",
+           now},
           {"closed: with callbacks, to without", "CallbacksClosed/1",
            "CallbacksClosed/0", 1.1},
           {"refused: with callbacks, to without", "CallbacksRefused/1",

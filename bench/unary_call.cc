@@ -26,7 +26,12 @@ using testing::Echo;
 using testing::EchoReply;
 using testing::EchoRequest;
 
-enum class Guard { kNone, kEmpty, kFusebox };
+// The last one counts calls by code and latency.
+enum class Guard { kNone, kEmpty, kFusebox, kRecording };
+
+bool IsFusebox(Guard guard) {
+  return guard == Guard::kFusebox || guard == Guard::kRecording;
+}
 
 class EmptyInterceptor final : public grpc::experimental::Interceptor {
  public:
@@ -64,7 +69,7 @@ class EchoService final : public Echo::CallbackService {
 // A server and a channel to it, both with the same guard.
 class Loopback {
  public:
-  explicit Loopback(Guard guard) : registry_(QuietOptions()) {
+  explicit Loopback(Guard guard) : registry_(QuietOptions(guard)) {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
@@ -75,7 +80,7 @@ class Loopback {
       server_side.push_back(std::make_unique<EmptyServerFactory>());
       builder.experimental().SetInterceptorCreators(std::move(server_side));
     }
-    if (guard == Guard::kFusebox) GuardServer(builder, &registry_);
+    if (IsFusebox(guard)) GuardServer(builder, &registry_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       std::fprintf(stderr, "cannot listen on 127.0.0.1\n");
@@ -90,7 +95,7 @@ class Loopback {
       client_side.push_back(std::make_unique<EmptyClientFactory>());
     }
     channel_ =
-        guard == Guard::kFusebox
+        IsFusebox(guard)
             ? CreateGuardedChannel(target, grpc::InsecureChannelCredentials(),
                                    arguments, &registry_)
             : grpc::experimental::CreateCustomChannelWithInterceptors(
@@ -101,7 +106,7 @@ class Loopback {
       std::fprintf(stderr, "the first call failed\n");
       std::exit(1);
     }
-    if (guard == Guard::kFusebox) target_ = target;
+    if (IsFusebox(guard)) target_ = target;
   }
 
   ~Loopback() {
@@ -124,8 +129,9 @@ class Loopback {
   }
 
  private:
-  static RegistryOptions QuietOptions() {
+  static RegistryOptions QuietOptions(Guard guard) {
     RegistryOptions options;
+    options.call_stats = guard == Guard::kRecording;
     options.log = [](const std::string&) {};
     return options;
   }
@@ -163,14 +169,16 @@ void Refused(benchmark::State& state) {
 BENCHMARK(Unary<Guard::kNone>)->Name("NoInterceptor")->MeasureProcessCPUTime();
 BENCHMARK(Unary<Guard::kEmpty>)->Name("Empty")->MeasureProcessCPUTime();
 BENCHMARK(Unary<Guard::kFusebox>)->Name("Fusebox")->MeasureProcessCPUTime();
+BENCHMARK(Unary<Guard::kRecording>)->Name("Recording")->MeasureProcessCPUTime();
 BENCHMARK(Unary<Guard::kNone>)->Name("Completed")->UseRealTime();
 BENCHMARK(Refused)->UseRealTime();
 
 // For instruction counts (bench/instructions): `count` calls and nothing else.
 int MakeCalls(const std::string& which, long count) {
-  const Guard guard = which == "none"    ? Guard::kNone
-                      : which == "empty" ? Guard::kEmpty
-                                         : Guard::kFusebox;
+  const Guard guard = which == "none"        ? Guard::kNone
+                      : which == "empty"     ? Guard::kEmpty
+                      : which == "recording" ? Guard::kRecording
+                                             : Guard::kFusebox;
   Loopback loopback(guard);
   for (long i = 0; i < count; ++i) {
     if (!loopback.Call().ok()) return 1;
@@ -196,6 +204,9 @@ int main(int argc, char** argv) {
            "NoInterceptor" + cpu},
           {"Fusebox on both sides", "Fusebox" + cpu, "NoInterceptor" + cpu},
           {"the same over empty interceptors", "Fusebox" + cpu, "Empty" + cpu},
+          {"Fusebox with statistics of calls", "Recording" + cpu,
+           "NoInterceptor" + cpu},
+          {"the same over Fusebox without", "Recording" + cpu, "Fusebox" + cpu},
           {"wall: a completed call", "Completed", "Completed"},
           {"wall: a call refused on the client", "Refused", "Completed", 0.1},
       });

@@ -23,6 +23,7 @@
 #include "interceptor/handoff/handoff.h"
 #include "interceptor/never_guarded.h"
 #include "interceptor/rejection.h"
+#include "interceptor/stats/latency_recorder.h"
 
 namespace fusebox {
 namespace {
@@ -38,12 +39,14 @@ struct Guard {
       : registry(r),
         scope(r.Scope(Role::kClient, target)),
         options(o),
+        call_stats(r.options().call_stats),
         latency_now(r.options().now == &CoarseNow ? &FineNow
                                                   : r.options().now) {}
 
   BreakerRegistry& registry;
   const std::unique_ptr<BreakerScope> scope;
   const ClientOptions options;
+  const bool call_stats;
   // The registry's clock, if that is fine enough for latencies.
   const NowFunction latency_now;
 };
@@ -161,7 +164,7 @@ class GuardedCall final : public grpc::experimental::Interceptor {
         info_(info),
         outcomes_(guard.options.outcomes.For({method, size})),
         retired_(guard.registry.stats().retired),
-        breaker_(&guard.scope->Find(method)) {
+        guarded_(guard.scope->FindMethod(method)) {
     std::memcpy(reinterpret_cast<char*>(this + 1), method, size + 1);
     ReleaseToGrpc(&decision_);
   }
@@ -178,15 +181,16 @@ class GuardedCall final : public grpc::experimental::Interceptor {
   // ---- before the call
 
   // Whether the call may be made. Reads no clock for a closed breaker, but the
-  // one for deadlines and, if slow calls matter, the one for latencies.
+  // one for deadlines and, if latencies matter, the one for those.
   bool Decide() FUSEBOX_EXCLUDES(mu_) {
     if (guard_.registry.stats().retired != retired_) {
       // The call was prepared long ago; its breaker may be gone.
-      breaker_ = &guard_.scope->Find(name());
+      guarded_ = guard_.scope->FindMethod(name());
     }
-    Permit permit = breaker_->AdmitIfClosed();
+    CircuitBreaker& breaker = *guarded_.breaker;
+    Permit permit = breaker.AdmitIfClosed();
     if (!permit) {
-      Admission admission = breaker_->Admit(guard_.registry.Now());
+      Admission admission = breaker.Admit(guard_.registry.Now());
       if (!admission.admitted()) {
         rejection_ = *admission.rejection;
         rejection_.retry_after =
@@ -196,14 +200,18 @@ class GuardedCall final : public grpc::experimental::Interceptor {
       }
       permit = std::move(admission.permit);
     }
-    if (permit) {
-      const Settings& settings = breaker_->settings();
+    // Without a permit, in modes shadow and off, only the call itself counts.
+    if (permit || guard_.call_stats) {
+      const Settings& settings = breaker.settings();
       MutexLock lock(mu_);
+      ended_ = false;
       permit_ = std::move(permit);
-      time_budget_ =
-          TimeBudget(*info_.client_context(), settings.min_counted_deadline);
-      if (settings.slow_call_duration.has_value() &&
-          info_.type() == ClientRpcInfo::Type::UNARY) {
+      if (permit_) {
+        time_budget_ =
+            TimeBudget(*info_.client_context(), settings.min_counted_deadline);
+      }
+      if (info_.type() == ClientRpcInfo::Type::UNARY &&
+          (guard_.call_stats || settings.slow_call_duration.has_value())) {
         start_ = guard_.latency_now();
         if (cancelled_) cancelled_at_ = start_;
       }
@@ -268,15 +276,29 @@ class GuardedCall final : public grpc::experimental::Interceptor {
   // gave up: it may look for the status, or drop the call, much later.
   void End(CallEnd end) FUSEBOX_EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    if (!permit_) return;
+    if (std::exchange(ended_, true)) return;
     end.time_budget = time_budget_;
     if (start_ != kNever) {
       const bool gave_up =
           cancelled_at_ != kNever && end.code == grpc::StatusCode::CANCELLED;
       end.latency = (gave_up ? cancelled_at_ : guard_.latency_now()) - start_;
     }
-    permit_.Finish(OutcomeOf(end, outcomes_, breaker_->settings()),
+    if (guard_.call_stats) Record(end.code, end.latency);
+    if (!permit_) return;
+    permit_.Finish(OutcomeOf(end, outcomes_, guarded_.breaker->settings()),
                    guard_.registry.Now(), end.latency);
+  }
+
+  // Before the permit ends, which keeps the recorder. Without a permit it may
+  // be gone, and is found anew.
+  void Record(int code, Duration latency) FUSEBOX_REQUIRES(mu_) {
+    LatencyRecorder& calls =
+        permit_ ? *guarded_.calls : *guard_.scope->FindMethod(name()).calls;
+    if (start_ == kNever) {
+      calls.RecordWithoutLatency(code);
+    } else {
+      calls.Record(code, latency);
+    }
   }
 
   const Guard& guard_;
@@ -284,7 +306,7 @@ class GuardedCall final : public grpc::experimental::Interceptor {
   const StatusOutcomes& outcomes_;
   // Breakers that had been retired when this one was found.
   const std::uint64_t retired_;
-  CircuitBreaker* breaker_;
+  GuardedMethod guarded_;
 
   std::atomic<Decision> decision_{Decision::kNone};
   std::atomic<bool> message_received_{false};
@@ -296,6 +318,7 @@ class GuardedCall final : public grpc::experimental::Interceptor {
   // Of an admitted call.
   Mutex mu_;
   Permit permit_ FUSEBOX_GUARDED_BY(mu_);
+  bool ended_ FUSEBOX_GUARDED_BY(mu_) = true;  // or nothing counts
   Duration time_budget_ FUSEBOX_GUARDED_BY(mu_) = Duration::max();
   bool cancelled_ FUSEBOX_GUARDED_BY(mu_) = false;
   // If latency matters:

@@ -22,6 +22,7 @@
 #include "interceptor/health/shutdown_notice.h"
 #include "interceptor/never_guarded.h"
 #include "interceptor/rejection.h"
+#include "interceptor/stats/latency_recorder.h"
 
 namespace fusebox {
 namespace {
@@ -83,11 +84,12 @@ const char* WhyNotGuarded(Coverage coverage) {
 
 // A guarded method.
 struct ServerGuard::Method {
-  Method(const std::string& n, CircuitBreaker& b, const StatusOutcomes& o,
+  Method(const std::string& n, const GuardedMethod& g, const StatusOutcomes& o,
          Coverage c)
       : name(n),
         gate_message("circuit breaker of " + n + " is open"),
-        breaker(b),
+        breaker(*g.breaker),
+        calls(g.calls),
         outcomes(o),
         coverage(c) {}
 
@@ -95,6 +97,7 @@ struct ServerGuard::Method {
   const std::string gate_message;
 
   CircuitBreaker& breaker;
+  LatencyRecorder* const calls;  // null if calls are not counted
   const StatusOutcomes& outcomes;
   Coverage coverage;  // kGuarded, kAsks or kObserved
   // Whether the application has ever answered with something else than an empty
@@ -108,9 +111,10 @@ struct ServerGuard::Method {
 // On callback servers Intercept() is entered by several threads at once: a
 // status or message may be sent while the client disconnects. Everything but
 // the phase and the permit is written before the handler can run and never
-// again. The phase says who may touch the permit:
+// again. The phase says who may touch the permit (which is empty if only the
+// call itself counts) and who records the call:
 //
-//   kUncounted  nobody: the call has no permit
+//   kUncounted  nobody: nothing of the call counts
 //   kRefused    nobody: the call was not admitted
 //   kHeld       whoever changes the phase
 //   kProving    the thread that is sending the first message of a stream
@@ -164,6 +168,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   static constexpr Phase kProved = 4;
   static constexpr Phase kEnded = 8;
 
+  static constexpr TimePoint kNever = TimePoint::max();
+
   // Whether the call has yet to end.
   static bool IsLive(Phase phase) {
     return phase == kHeld || phase == kProving || phase == kProved;
@@ -194,9 +200,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     permit_ = breaker.AdmitIfClosed();
     if (!permit_) {
       Admission admission = breaker.Admit(registry.Now());
-      if (!admission.admitted()) {
-        // Nothing can refuse it here.
-        if (method_.coverage == Coverage::kObserved) return true;
+      // Where handlers cannot be wrapped, nothing can refuse it here.
+      if (!admission.admitted() && method_.coverage != Coverage::kObserved) {
         rejection_ = *admission.rejection;
         deadline_ = DeadlineOf(*info_.server_context());
         if (method_.coverage == Coverage::kAsks) {
@@ -206,9 +211,12 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
         return false;
       }
       permit_ = std::move(admission.permit);
-      if (!permit_) return true;  // mode shadow or off
+      // Modes shadow and off, or nothing can refuse it: only the call itself
+      // counts.
+      if (!permit_ && method_.calls == nullptr) return true;
     }
 
+    counts_ = static_cast<bool>(permit_);
     deadline_ = DeadlineOf(*info_.server_context());
     time_budget_ = TimeLeft();
     if (TakesLatency()) arrived_ = guard_.latency_clock_();
@@ -246,10 +254,10 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
       const grpc::Status status = batch.GetSendStatus();
       if (HandlerWasEntered(status)) {
         const bool rejected_downstream = !status.ok() && IsRejection(status);
-        if (rejected_downstream) PassPushbackOn(batch, status);
+        if (rejected_downstream && counts_) PassPushbackOn(batch, status);
         End(CodeOf(status), rejected_downstream);
       } else {
-        Finish(Outcome::kIgnored, Duration::zero());
+        Finish(Outcome::kIgnored, Duration::zero(), std::nullopt);
       }
     }
   }
@@ -377,7 +385,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
 
   bool TakesLatency() const {
     return info_.type() == ServerRpcInfo::Type::UNARY &&
-           method_.breaker.settings().slow_call_duration.has_value();
+           (method_.calls != nullptr ||
+            method_.breaker.settings().slow_call_duration.has_value());
   }
 
   void End(grpc::StatusCode code, bool rejected_downstream) {
@@ -385,22 +394,35 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     end.code = code;
     end.rejected_downstream = rejected_downstream;
     end.time_budget = time_budget_;
-    if (TakesLatency()) end.latency = guard_.latency_clock_() - arrived_;
+    if (arrived_ != kNever) end.latency = guard_.latency_clock_() - arrived_;
     // A deadline that had passed on arrival says nothing about the method.
     const Outcome outcome =
         time_budget_ <= Duration::zero()
             ? Outcome::kIgnored
             : OutcomeOf(end, method_.outcomes, method_.breaker.settings());
-    Finish(outcome, end.latency);
+    Finish(outcome, end.latency, code);
   }
 
-  void Finish(Outcome outcome, Duration latency) {
+  // The first end counts. Without a code, the call itself is not recorded.
+  void Finish(Outcome outcome, Duration latency,
+              std::optional<grpc::StatusCode> code) {
+    // Looked at before the phase changes: from kProving, it is the other thread
+    // that is the last to touch the call.
+    LatencyRecorder* const calls = code.has_value() ? method_.calls : nullptr;
+    const bool has_latency = arrived_ != kNever;
     Phase phase = phase_.load(std::memory_order_acquire);
     do {
       if (!IsLive(phase)) return;
     } while (!phase_.compare_exchange_weak(
         phase, static_cast<Phase>(kEnded + static_cast<Phase>(outcome)),
         std::memory_order_acq_rel, std::memory_order_acquire));
+    if (calls != nullptr) {
+      if (has_latency) {
+        calls->Record(*code, latency);
+      } else {
+        calls->RecordWithoutLatency(*code);
+      }
+    }
     if (phase != kProving) {
       permit_.Finish(outcome, guard_.registry_.Now(), latency);
       ReleaseToGrpc(this);
@@ -413,10 +435,11 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   std::atomic<Phase> phase_{kUncounted};
   RefusalMark mark_;
   Permit permit_;
+  bool counts_ = false;  // whether it came with a permit
   Rejection rejection_;
   TimePoint deadline_ = TimePoint::max();
   Duration time_budget_ = Duration::max();
-  TimePoint arrived_;
+  TimePoint arrived_ = kNever;  // if latency matters
 };
 
 class ServerGuard::CallFactory final
@@ -510,7 +533,8 @@ bool ServerGuard::AsksRefused(std::string_view async_method) const {
 
 std::unique_ptr<ServerGuard::Method> ServerGuard::MakeMethod(
     const std::string& name, Coverage coverage) {
-  return std::make_unique<Method>(name, registry_.Pin(Role::kServer, "", name),
+  return std::make_unique<Method>(name,
+                                  registry_.PinMethod(Role::kServer, "", name),
                                   outcomes_.For(name), coverage);
 }
 

@@ -168,7 +168,7 @@ struct BreakerScope::Entry {
                                                      : method.c_str()) == 0;
   }
 
-  GuardedMethod guarded() { return {breaker, calls.get()}; }
+  GuardedMethod guarded() { return {&breaker, calls.get()}; }
 
   // Grows while the method is in use. In mode off, nobody asks the breaker.
   std::uint64_t asked_or_ended() const {
@@ -917,7 +917,7 @@ CircuitBreaker& BreakerScope::Find(const char* method) {
 GuardedMethod BreakerScope::FindMethod(const char* method) {
   Entry& entry = FindEntry(method);
   // Without, the line of the pointer is not touched.
-  return call_stats_ ? entry.guarded() : GuardedMethod{entry.breaker, nullptr};
+  return call_stats_ ? entry.guarded() : GuardedMethod{&entry.breaker, nullptr};
 }
 
 BreakerScope::Entry& BreakerScope::FindEntry(const char* method) {

@@ -72,14 +72,15 @@ struct RegistryOptions {
   std::function<void(const std::string& line)> log;
 };
 
-// What came of the calls of one method: of those that were admitted and have
-// ended, whatever the breaker made of them, by the status that a client saw or
-// a server's handler gave, or CANCELLED or DEADLINE_EXCEEDED if the call was
-// over before.
+// What came of the calls of one method that were admitted and have ended,
+// whatever its breaker made of them: how many for each status, and how long the
+// unary ones took. The status is the one that a client saw, or that a server's
+// handler gave (UNKNOWN if it threw); CANCELLED or DEADLINE_EXCEEDED if the
+// call was over before.
 //
-// Refused calls are not among them; nor are those that a client dropped without
-// asking for their status or cancelling them, nor those that a server answered
-// without the handler.
+// Not among them: refused calls; those that a client dropped without asking for
+// their status or cancelling them; those that a server answered without the
+// handler.
 struct MethodCalls {
   using OfCode = CallsOfCode;
 
@@ -90,11 +91,11 @@ struct MethodCalls {
   std::vector<OfCode> codes;  // those that have occurred, in ascending order
 };
 
-// A breaker and, with RegistryOptions::call_stats, what records its calls; else
-// null. Both live equally long.
+// A breaker and what records its calls, which lives as long. Without
+// RegistryOptions::call_stats the latter is null.
 struct GuardedMethod {
-  CircuitBreaker& breaker;
-  LatencyRecorder* calls;
+  CircuitBreaker* breaker = nullptr;
+  LatencyRecorder* calls = nullptr;
 };
 
 // Owns breakers and tells what happens to them.
@@ -142,7 +143,7 @@ class BreakerRegistry {
   // At the limit, the overflow breaker.
   CircuitBreaker& Pin(Role role, std::string_view target,
                       std::string_view method) {
-    return PinMethod(role, target, method).breaker;
+    return *PinMethod(role, target, method).breaker;
   }
   GuardedMethod PinMethod(Role role, std::string_view target,
                           std::string_view method);

@@ -21,14 +21,6 @@ T& At(std::atomic<T*>& place) {
   return *there;
 }
 
-// Calls `f` for what the places point to, with the index of the place.
-template <class Places, class F>
-void ForEach(const Places& places, F f) {
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    if (auto* there = places[i].load(std::memory_order_acquire)) f(i, *there);
-  }
-}
-
 // Adds to a counter of an owned shard, or of another one (R1).
 void Add(std::atomic<std::uint64_t>& counter, std::uint64_t n, bool owned,
          std::memory_order order) {
@@ -49,34 +41,45 @@ void Improve(std::atomic<std::int64_t>& best, std::int64_t value,
   }
 }
 
-std::size_t SlotOf(int code) {
-  return static_cast<std::size_t>(
-      code < 0 || code > CallsOfCode::kOther ? CallsOfCode::kOther : code);
+int Known(int code) {
+  return code < 0 || code > CallsOfCode::kOther ? CallsOfCode::kOther : code;
 }
 
 }  // namespace
 
 LatencyRecorder::LatencyRecorder(int shards)
-    : shards_(shards), owned_(shards / 2) {}
+    : shards_(shards),
+      owned_(shards / 2),
+      ok_(new std::atomic<Shard*>[static_cast<std::size_t>(shards)]()) {}
 
 LatencyRecorder::~LatencyRecorder() {
-  ForEach(by_code_, [](std::size_t, OfCode& of_code) {
-    ForEach(of_code.shards, [](std::size_t, Shard& shard) {
-      ForEach(shard.octaves,
-              [](std::size_t, Octave& octave) { delete &octave; });
-      delete &shard;
-    });
-    delete &of_code;
+  ForEachShard([](int, Shard& shard) {
+    for (const auto& octave : shard.octaves) delete octave.load();
+    delete &shard;
   });
 }
 
 LatencyRecorder::HeldShard LatencyRecorder::Hold(int code) {
-  OfCode& of_code = At(by_code_[SlotOf(code)]);
+  if (code != 0) {
+    return {At(others_[static_cast<std::size_t>(Known(code) - 1)]), false};
+  }
   const int slot = StdSync::ThreadSlot();
   const bool owned = slot < owned_;
   const int index =
       owned ? slot : owned_ + StdSync::Core() % (shards_ - owned_);
-  return {At(of_code.shards[static_cast<std::size_t>(index)]), owned};
+  return {At(ok_[static_cast<std::size_t>(index)]), owned};
+}
+
+template <class F>
+void LatencyRecorder::ForEachShard(F f) const {
+  const auto call = [&f](int code, const std::atomic<Shard*>& place) {
+    if (Shard* const shard = place.load(std::memory_order_acquire)) {
+      f(code, *shard);
+    }
+  };
+  for (int i = 0; i < shards_; ++i) call(0, ok_[static_cast<std::size_t>(i)]);
+  int code = 0;
+  for (const std::atomic<Shard*>& place : others_) call(++code, place);
 }
 
 void LatencyRecorder::Record(int code, Duration latency) {
@@ -101,73 +104,76 @@ void LatencyRecorder::RecordWithoutLatency(int code) {
 
 std::vector<CallsOfCode> LatencyRecorder::Snapshot() const {
   std::vector<CallsOfCode> all;
-  ForEach(by_code_, [&all](std::size_t code, const OfCode& of_code) {
-    CallsOfCode calls;
-    calls.code = static_cast<int>(code);
-    ForEach(of_code.shards, [&calls](std::size_t, const Shard& shard) {
-      const std::uint64_t before = calls.latency.count();
-      ForEach(shard.octaves, [&calls](std::size_t o, const Octave& octave) {
-        for (std::size_t i = 0; i < octave.counts.size(); ++i) {
-          // Before the totals (R3).
-          const std::uint64_t count =
-              octave.counts[i].load(std::memory_order_acquire);
-          if (count == 0) continue;
-          calls.latency.AddToBucket(
-              static_cast<int>(o * octave.counts.size() + i), count);
-        }
-      });
-      if (calls.latency.count() != before) {
-        const auto most = static_cast<std::uint64_t>(Duration::max().count());
-        calls.latency.AddTotals(
-            Duration(static_cast<std::int64_t>(
-                std::min(shard.sum.load(std::memory_order_relaxed), most))),
-            Duration(shard.min.load(std::memory_order_relaxed)),
-            Duration(shard.max.load(std::memory_order_relaxed)));
+  ForEachShard([&all](int code, const Shard& shard) {
+    LatencySnapshot latency;
+    for (int o = 0; o < LatencyBuckets::kOctaves; ++o) {
+      const Octave* const octave =
+          shard.octaves[static_cast<std::size_t>(o)].load(
+              std::memory_order_acquire);
+      if (octave == nullptr) continue;
+      int index = o * LatencyBuckets::kPerOctave;
+      for (const auto& counter : octave->counts) {
+        // Before the totals (R3).
+        const std::uint64_t count = counter.load(std::memory_order_acquire);
+        if (count != 0) latency.AddToBucket(index, count);
+        ++index;
       }
-      calls.calls += shard.without_latency.load(std::memory_order_relaxed);
-    });
-    calls.calls += calls.latency.count();
-    // Empty where somebody is about to count the first.
-    if (calls.calls != 0) all.push_back(std::move(calls));
+    }
+    if (latency.count() != 0) {
+      const auto most = static_cast<std::uint64_t>(Duration::max().count());
+      const std::uint64_t sum =
+          std::min(shard.sum.load(std::memory_order_relaxed), most);
+      latency.AddTotals(Duration(static_cast<std::int64_t>(sum)),
+                        Duration(shard.min.load(std::memory_order_relaxed)),
+                        Duration(shard.max.load(std::memory_order_relaxed)));
+    }
+    const std::uint64_t calls =
+        latency.count() + shard.without_latency.load(std::memory_order_relaxed);
+    // Somebody may be about to count the first.
+    if (calls == 0) return;
+    if (all.empty() || all.back().code != code) {
+      all.push_back({code, 0, LatencySnapshot()});
+    }
+    all.back().calls += calls;
+    all.back().latency.Merge(latency);
   });
   return all;
 }
 
 std::uint64_t LatencyRecorder::calls() const {
   std::uint64_t sum = 0;
-  ForEach(by_code_, [&sum](std::size_t, const OfCode& of_code) {
-    ForEach(of_code.shards, [&sum](std::size_t, const Shard& shard) {
-      sum += shard.without_latency.load(std::memory_order_relaxed);
-      ForEach(shard.octaves, [&sum](std::size_t, const Octave& octave) {
-        for (const auto& count : octave.counts) {
-          sum += count.load(std::memory_order_relaxed);
-        }
-      });
-    });
+  ForEachShard([&sum](int, const Shard& shard) {
+    sum += shard.without_latency.load(std::memory_order_relaxed);
+    for (const auto& place : shard.octaves) {
+      const Octave* const octave = place.load(std::memory_order_acquire);
+      if (octave == nullptr) continue;
+      for (const auto& count : octave->counts) {
+        sum += count.load(std::memory_order_relaxed);
+      }
+    }
   });
   return sum;
 }
 
 std::size_t LatencyRecorder::memory_bytes() const {
-  std::size_t bytes = sizeof(*this);
-  ForEach(by_code_, [&bytes](std::size_t, const OfCode& of_code) {
-    bytes += sizeof(OfCode);
-    ForEach(of_code.shards, [&bytes](std::size_t, const Shard& shard) {
-      bytes += sizeof(Shard);
-      ForEach(shard.octaves, [&bytes](std::size_t, const Octave&) {
+  std::size_t bytes =
+      sizeof(*this) + static_cast<std::size_t>(shards_) * sizeof(ok_[0]);
+  ForEachShard([&bytes](int, const Shard& shard) {
+    bytes += sizeof(shard);
+    for (const auto& octave : shard.octaves) {
+      if (octave.load(std::memory_order_relaxed) != nullptr) {
         bytes += sizeof(Octave);
-      });
-    });
+      }
+    }
   });
   return bytes;
 }
 
 std::size_t LatencyRecorder::MaxBytes(int shards) {
   const auto s = static_cast<std::size_t>(shards);
-  return sizeof(LatencyRecorder) +
-         kCodes *
-             (sizeof(OfCode) +
-              s * (sizeof(Shard) + LatencyBuckets::kOctaves * sizeof(Octave)));
+  return sizeof(LatencyRecorder) + s * sizeof(std::atomic<Shard*>) +
+         (s + CallsOfCode::kOther) *
+             (sizeof(Shard) + LatencyBuckets::kOctaves * sizeof(Octave));
 }
 
 }  // namespace fusebox

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "interceptor/breaker/clock.h"
@@ -17,19 +18,22 @@ namespace fusebox {
 
 // Counts calls without locks; who reads adds up what the threads have counted.
 //
-//   by_code[18]       for each status code, when it first occurs:
-//     shards[S]       for each shard, when it is first written:
+//   ok[S]         calls that ended with OK: a shard for each thread, more or
+//   less others[17]    one shard for each other code
+//     a shard     made when it is first written
 //       without_latency, sum, min, max
 //       octaves[58] for each power of two of nanoseconds, when it first occurs:
 //         counts[64]
 //
-// Of S shards, one half belongs to the thread slots 0, 1, ... (thread_slot.h)
-// and is written with plain loads and stores; the other half is shared by the
-// threads without such a slot, by core, and written with atomic additions.
+// Of the S shards, one half belongs to the thread slots 0, 1, ...
+// (thread_slot.h) and is written with plain loads and stores. All else is
+// shared and written with atomic additions: the other half by the threads
+// without such a slot, by core, so that they seldom meet; and what did not end
+// with OK, which is rarer and would take the memory of S shards for each code.
 //
-// Heap bytes: 512 for each code that occurs, for each shard of it that is
-// written and for each octave that occurs there. (Calls that take 1 to 32 ms
-// and end with OK: 13 KiB with 4 shards, all in use.) At most MaxBytes().
+// Heap bytes: 8 S; 512 for each shard that is made and 512 for each octave that
+// occurs there. (Calls that take 1 to 32 ms and end with OK: 14 KiB with 4
+// shards, all in use.) At most MaxBytes().
 //
 // Invariants:
 //  R1 An owned shard is written by one thread at a time, which sees what the
@@ -51,7 +55,6 @@ namespace fusebox {
 // Thread-safe; recording is wait-free but for the allocations.
 class LatencyRecorder {
  public:
-  static constexpr int kCodes = CallsOfCode::kOther + 1;
   static constexpr int kMaxShards = 64;
 
   // 1 <= shards <= kMaxShards.
@@ -89,9 +92,6 @@ class LatencyRecorder {
     std::atomic<std::int64_t> max{0};
     AtomicArray<Octave*, LatencyBuckets::kOctaves> octaves{};
   };
-  struct alignas(64) OfCode {
-    AtomicArray<Shard*, kMaxShards> shards{};
-  };
 
   // A shard that the calling thread may write.
   struct HeldShard {
@@ -100,9 +100,14 @@ class LatencyRecorder {
   };
   HeldShard Hold(int code);
 
+  // Calls `f` with each shard and its code, in ascending order.
+  template <class F>
+  void ForEachShard(F f) const;
+
   const int shards_;
   const int owned_;
-  AtomicArray<OfCode*, kCodes> by_code_{};
+  const std::unique_ptr<std::atomic<Shard*>[]> ok_;
+  AtomicArray<Shard*, CallsOfCode::kOther> others_{};  // of the codes from 1 on
 };
 
 }  // namespace fusebox

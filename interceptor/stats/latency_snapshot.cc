@@ -75,8 +75,9 @@ LatencySnapshot LatencySnapshot::Since(const LatencySnapshot& earlier) const {
 }
 
 Duration LatencySnapshot::mean() const {
-  return count_ == 0 ? Duration::zero()
-                     : Rounded(Ns(sum_) / static_cast<double>(count_));
+  if (count_ == 0) return Duration::zero();
+  const auto sum = static_cast<std::uint64_t>(sum_.count());
+  return Duration(static_cast<std::int64_t>(sum / count_));
 }
 
 Duration LatencySnapshot::standard_deviation() const {

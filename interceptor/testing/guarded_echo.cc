@@ -37,6 +37,7 @@ bool Eventually(const std::function<bool()>& condition) {
 RegistryOptions GuardedEcho::RegistryOptionsOf(const Options& options) {
   RegistryOptions registry = StandingClockOptions(options.settings);
   registry.now = options.now;
+  registry.call_stats = options.call_stats;
   return registry;
 }
 

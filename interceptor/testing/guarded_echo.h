@@ -38,6 +38,7 @@ class GuardedEcho {
   struct Options {
     Settings settings;
     NowFunction now = &StandingNow;
+    bool call_stats = false;
     ServerOptions server;
     // The last word on the builder.
     std::function<void(grpc::ServerBuilder&)> configure;
