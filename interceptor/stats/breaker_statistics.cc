@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <nlohmann/json.hpp>
-#include <tuple>
 #include <utility>
 
 #include "interceptor/breaker/outcome.h"
@@ -65,8 +64,13 @@ Meter::Rates Plus(const Meter::Rates& a, const Meter::Rates& b) {
   return {a.count + b.count, a.m1 + b.m1, a.m5 + b.m5, a.m15 + b.m15};
 }
 
+template <typename T, std::size_t kSize>
+void AddEach(std::array<T, kSize>& to, const std::array<T, kSize>& from) {
+  for (std::size_t i = 0; i < kSize; ++i) to[i] += from[i];
+}
+
 StatValue OutcomesJson(const OutcomeCounts& counts) {
-  StatValue json = StatValue::object();
+  StatValue json = ObjectFor(kAllOutcomes.size());
   for (const Outcome outcome : kAllOutcomes) {
     if (outcome == Outcome::kIgnored) continue;
     Append(json, std::string(OutcomeName(outcome)), counts.of(outcome));
@@ -93,23 +97,13 @@ DistributionSummary Summary(const LatencySnapshot& latency) {
   return summary;
 }
 
-// The names of service and method in "/pkg.Service/Method".
-struct MethodName {
-  std::string service;
-  std::string method;
-
-  explicit MethodName(const std::string& name) : service(name), method(name) {
-    const std::size_t slash = name.rfind('/');
-    if (slash == std::string::npos) return;
-    service.resize(slash);
-    if (!service.empty() && service[0] == '/') service.erase(0, 1);
-    method.erase(0, slash + 1);
-  }
-
-  bool operator<(const MethodName& other) const {
-    return std::tie(service, method) < std::tie(other.service, other.method);
-  }
-};
+// "pkg.Service" and "Method" of "/pkg.Service/Method".
+std::pair<std::string, std::string> ServiceAndMethod(const std::string& name) {
+  const std::size_t slash = name.rfind('/');
+  if (slash == std::string::npos) return {name, name};
+  const std::size_t start = slash > 0 && name[0] == '/' ? 1 : 0;
+  return {name.substr(start, slash - start), name.substr(slash + 1)};
+}
 
 std::string Label(const BreakerSnapshot& breaker) {
   std::string label = RoleName(breaker.role);
@@ -136,12 +130,14 @@ struct Totals {
   std::array<double, 3> seconds_in_state = {};
   double seconds_forced_open = 0;
   double seconds_forced_closed = 0;
-  bool has_calls = false;
   LatencySnapshot latency;
   std::array<std::uint64_t, kCodeNames.size()> codes = {};
 
+  // That AppendTo() appends.
+  static constexpr std::size_t kMembers = 12;
+
   Totals() = default;
-  // `calls` is null if none are recorded.
+  // `calls` may be null.
   Totals(const BreakerSnapshot& breaker, Rates breaker_rates,
          const MethodCalls* calls)
       : rates(breaker_rates),
@@ -152,11 +148,10 @@ struct Totals {
         shadow_rejected(breaker.shadow_rejected),
         in_flight(breaker.in_flight),
         seconds_forced_open(Seconds(breaker.time_forced_open)),
-        seconds_forced_closed(Seconds(breaker.time_forced_closed)),
-        has_calls(calls != nullptr) {
+        seconds_forced_closed(Seconds(breaker.time_forced_closed)) {
     std::transform(breaker.time_in_state.begin(), breaker.time_in_state.end(),
                    seconds_in_state.begin(), &Seconds);
-    if (!has_calls) return;
+    if (calls == nullptr) return;
     for (const CallsOfCode& of_code : calls->codes) {
       latency.Merge(of_code.latency);
       codes.at(static_cast<std::size_t>(of_code.code)) += of_code.calls;
@@ -164,28 +159,24 @@ struct Totals {
   }
 
   void Add(const Totals& other) {
-    const auto add = [](auto& to, const auto& from) {
-      for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
-    };
     rates.calls = Plus(rates.calls, other.rates.calls);
     rates.failures = Plus(rates.failures, other.rates.failures);
     rates.rejections = Plus(rates.rejections, other.rates.rejections);
-    add(lifetime.by_outcome, other.lifetime.by_outcome);
+    AddEach(lifetime.by_outcome, other.lifetime.by_outcome);
     lifetime.slow += other.lifetime.slow;
     ignored += other.ignored;
     stale += other.stale;
-    add(rejected, other.rejected);
+    AddEach(rejected, other.rejected);
     shadow_rejected += other.shadow_rejected;
     in_flight += other.in_flight;
-    add(seconds_in_state, other.seconds_in_state);
+    AddEach(seconds_in_state, other.seconds_in_state);
     seconds_forced_open += other.seconds_forced_open;
     seconds_forced_closed += other.seconds_forced_closed;
-    has_calls = has_calls || other.has_calls;
     latency.Merge(other.latency);
-    add(codes, other.codes);
+    AddEach(codes, other.codes);
   }
 
-  void AppendTo(StatValue& json) const {
+  void AppendTo(StatValue& json, bool call_stats) const {
     Append(json, "calls", RatesJson("calls/s", rates.calls));
     Append(json, "failures", RatesJson("calls/s", rates.failures));
     Append(json, "rejections", RatesJson("calls/s", rates.rejections));
@@ -194,7 +185,7 @@ struct Totals {
     Append(json, "outcomes", std::move(outcomes));
     Append(json, "slow", lifetime.slow);
     Append(json, "stale", stale);
-    StatValue by_reason = StatValue::object();
+    StatValue by_reason = ObjectFor(rejected.size());
     for (std::size_t i = 0; i < rejected.size(); ++i) {
       Append(by_reason, RejectionReasonName(static_cast<RejectionReason>(i)),
              rejected[i]);
@@ -202,16 +193,16 @@ struct Totals {
     Append(json, "rejected", std::move(by_reason));
     Append(json, "shadow_rejected", shadow_rejected);
     Append(json, "in_flight", in_flight);
-    StatValue seconds = StatValue::object();
+    StatValue seconds = ObjectFor(seconds_in_state.size() + 2);
     for (std::size_t i = 0; i < seconds_in_state.size(); ++i) {
       Append(seconds, StateName(static_cast<State>(i)), seconds_in_state[i]);
     }
     Append(seconds, "forced_open", seconds_forced_open);
     Append(seconds, "forced_closed", seconds_forced_closed);
     Append(json, "seconds_in_state", std::move(seconds));
-    if (!has_calls) return;
+    if (!call_stats) return;
     Append(json, "latency_seconds", DistributionJson(Summary(latency)));
-    StatValue by_code = StatValue::object();
+    StatValue by_code = ObjectFor(codes.size());
     for (std::size_t i = 0; i < codes.size(); ++i) {
       if (codes[i] != 0) Append(by_code, kCodeNames[i], codes[i]);
     }
@@ -224,22 +215,66 @@ struct OfMethods {
   Totals totals;
   std::array<std::uint64_t, kStates.size()> in_state = {};
 
-  StatValue Json() const {
-    StatValue methods = StatValue::object();
+  void Add(const OfMethods& other) {
+    totals.Add(other.totals);
+    AddEach(in_state, other.in_state);
+  }
+
+  // With room for three more.
+  StatValue Json(bool call_stats) const {
+    StatValue methods = ObjectFor(kStates.size());
     for (const State state : kStates) {
       Append(methods, StateName(state), in_state[Rank(state)]);
     }
-    StatValue json = {{"methods", std::move(methods)}};
-    totals.AppendTo(json);
+    StatValue json = ObjectFor(1 + Totals::kMembers + 3);
+    Append(json, "methods", std::move(methods));
+    totals.AppendTo(json, call_stats);
     return json;
   }
 };
 
+struct OneBreaker {
+  const BreakerSnapshot* snapshot;
+  Rates rates;
+  const MethodCalls* calls;  // null if none are recorded
+};
+
+// What the breakers of one method show, which goes into `sum` as well.
+StatValue MethodJson(const std::vector<OneBreaker>& breakers, bool call_stats,
+                     OfMethods& sum) {
+  Totals totals;
+  State worst = State::kClosed;
+  StatValue breakers_json = ObjectFor(breakers.size());
+  for (const OneBreaker& one : breakers) {
+    const BreakerSnapshot& breaker = *one.snapshot;
+    const Totals own(breaker, one.rates, one.calls);
+    totals.Add(own);
+    if (Rank(breaker.state) > Rank(worst)) worst = breaker.state;
+    StatValue json = ObjectFor(4 + Totals::kMembers);
+    Append(json, "state", StateName(breaker.state));
+    Append(json, "override", OverrideName(breaker.override_state));
+    Append(json, "generation", breaker.generation);
+    Append(json, "window", OutcomesJson(breaker.window));
+    own.AppendTo(json, call_stats);
+    // Two come to one name only if a method is called as overflow breakers are.
+    std::string label = Label(breaker);
+    while (breakers_json.contains(label)) label += '\'';
+    Append(breakers_json, std::move(label), std::move(json));
+  }
+  sum.totals.Add(totals);
+  ++sum.in_state[Rank(worst)];
+
+  StatValue json = ObjectFor(2 + Totals::kMembers);
+  Append(json, "state", StateName(worst));
+  totals.AppendTo(json, call_stats);
+  Append(json, "breakers", std::move(breakers_json));
+  return json;
+}
+
 }  // namespace
 
 void BreakerStatistics::Followed::Follow(std::uint64_t total, TimePoint at) {
-  // Less than before: an operator has reset the breaker.
-  meter_.Mark(at, total >= seen_ ? total - seen_ : total);
+  meter_.Mark(at, total - seen_);  // lifetime counters never fall
   seen_ = total;
 }
 
@@ -294,16 +329,14 @@ void BreakerStatistics::Look(const std::vector<BreakerSnapshot>& breakers,
     const auto followed = [&](std::uint64_t total) {
       return Followed(start, first ? total : 0);
     };
-    auto known = meters_.extract(breaker.id);
-    Meters& own =
-        (known.empty()
-             ? meters
-                   .try_emplace(breaker.id,
-                                Meters{followed(ended), followed(failures),
-                                       followed(rejected)})
-                   .first
-             : meters.insert(std::move(known)).position)
-            ->second;
+    const auto known = meters_.find(breaker.id);
+    Meters& own = meters
+                      .try_emplace(breaker.id, known != meters_.end()
+                                                   ? known->second
+                                                   : Meters{followed(ended),
+                                                            followed(failures),
+                                                            followed(rejected)})
+                      .first->second;
     own.calls.Follow(ended, looked_);
     own.failures.Follow(failures, looked_);
     own.rejections.Follow(rejected, looked_);
@@ -313,7 +346,8 @@ void BreakerStatistics::Look(const std::vector<BreakerSnapshot>& breakers,
 }
 
 StatValue BreakerStatistics::Read() {
-  std::vector<MethodCalls> recorded = registry_->Calls();
+  const bool call_stats = registry_->options().call_stats;
+  const std::vector<MethodCalls> recorded = registry_->Calls();
   std::map<std::uint64_t, const MethodCalls*> calls_of;
   for (const MethodCalls& calls : recorded) {
     calls_of[calls.breaker_id] = &calls;
@@ -332,68 +366,40 @@ StatValue BreakerStatistics::Read() {
     }
   }
 
-  std::map<MethodName, std::vector<const BreakerSnapshot*>> methods;
+  std::map<std::string, std::map<std::string, std::vector<OneBreaker>>>
+      services;
   for (const BreakerSnapshot& breaker : breakers) {
-    methods[MethodName(breaker.method)].push_back(&breaker);
+    const auto calls = calls_of.find(breaker.id);
+    const auto [service, method] = ServiceAndMethod(breaker.method);
+    services[service][method].push_back(
+        {&breaker, rates_of[breaker.id],
+         calls == calls_of.end() ? nullptr : calls->second});
   }
 
   OfMethods process;
-  std::map<std::string, OfMethods> services;
-  std::map<std::string, StatValue> methods_json;  // by service
-  for (const auto& [name, own] : methods) {
-    Totals totals;
-    State worst = State::kClosed;
-    StatValue own_json = StatValue::object();
-    for (const BreakerSnapshot* breaker : own) {
-      const auto calls = calls_of.find(breaker->id);
-      const Totals of_breaker(
-          *breaker, rates_of[breaker->id],
-          calls == calls_of.end() ? nullptr : calls->second);
-      totals.Add(of_breaker);
-      worst = std::max(worst, breaker->state,
-                       [](State a, State b) { return Rank(a) < Rank(b); });
-      StatValue json = {{"state", StateName(breaker->state)},
-                        {"override", OverrideName(breaker->override_state)},
-                        {"generation", breaker->generation},
-                        {"window", OutcomesJson(breaker->window)}};
-      of_breaker.AppendTo(json);
-      // Two may come to one name only by a method that is called as an overflow
-      // breaker is.
-      std::string label = Label(*breaker);
-      while (own_json.contains(label)) label += '\'';
-      Append(own_json, std::move(label), std::move(json));
+  StatValue services_json = ObjectFor(services.size());
+  StatValue methods_json = ObjectFor(services.size());
+  for (const auto& [service, methods] : services) {
+    OfMethods of_service;
+    StatValue of_service_json = ObjectFor(methods.size());
+    for (const auto& [method, own] : methods) {
+      Append(of_service_json, method, MethodJson(own, call_stats, of_service));
     }
-    StatValue json = {{"state", StateName(worst)}};
-    totals.AppendTo(json);
-    Append(json, "breakers", std::move(own_json));
-    StatValue& of_service =
-        methods_json.try_emplace(name.service, StatValue::object())
-            .first->second;
-    Append(of_service, name.method, std::move(json));
-    for (OfMethods* above : {&services[name.service], &process}) {
-      above->totals.Add(totals);
-      ++above->in_state[Rank(worst)];
-    }
+    process.Add(of_service);
+    Append(services_json, service, of_service.Json(call_stats));
+    Append(methods_json, service, std::move(of_service_json));
   }
 
+  StatValue json = process.Json(call_stats);
   const BreakerRegistry::Stats stats = registry_->stats();
-  StatValue json = process.Json();
   Append(json, "registry",
          {{"breakers", stats.breakers},
           {"overflowed", stats.overflowed},
           {"retired", stats.retired},
           {"transitions", stats.transitions},
           {"skipped", stats.skipped}});
-  StatValue services_json = StatValue::object();
-  for (const auto& [service, of_methods] : services) {
-    Append(services_json, service, of_methods.Json());
-  }
   Append(json, "service", std::move(services_json));
-  StatValue method_json = StatValue::object();
-  for (auto& [service, of_service] : methods_json) {
-    Append(method_json, service, std::move(of_service));
-  }
-  Append(json, "method", std::move(method_json));
+  Append(json, "method", std::move(methods_json));
   return json;
 }
 

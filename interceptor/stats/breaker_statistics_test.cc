@@ -90,6 +90,10 @@ TEST_F(BreakerStatisticsTest, WithoutBreakersThereAreZeros) {
           R"("shadow_rejected":0,"in_flight":0,)"
           R"("seconds_in_state":{"closed":0.0,"open":0.0,"half_open":0.0,)"
           R"("forced_open":0.0,"forced_closed":0.0},)"
+          R"("latency_seconds":{"count":0,"min":null,"max":null,"mean":null,)"
+          R"("stddev":null,"median":null,"75percentile":null,)"
+          R"("95percentile":null,"98percentile":null,"99percentile":null,)"
+          R"("999percentile":null},"codes":{},)"
           R"("registry":{"breakers":0,"overflowed":0,"retired":0,)"
           R"("transitions":0,"skipped":0},"service":{},"method":{}})");
 }

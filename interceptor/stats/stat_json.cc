@@ -25,16 +25,16 @@ std::string Utf8(const std::string& text) {
 }
 
 // The same members with names that are valid and differ.
-Json Renamed(const Json& json) {
-  Json result = Json::object();
+Json Renamed(Json json) {
+  Json result = ObjectFor(json.size());
   std::set<std::string> taken;
-  for (const auto& [name, value] : json.items()) {
+  for (auto& [name, value] : json.get_ref<Json::object_t&>()) {
     const std::string valid = Utf8(name);
     std::string unique = valid;
     for (int n = 2; !taken.insert(unique).second; ++n) {
       unique = valid + " (" + std::to_string(n) + ")";
     }
-    Append(result, std::move(unique), value);
+    Append(result, std::move(unique), std::move(value));
   }
   return result;
 }
@@ -66,6 +66,12 @@ Json DistributionJson(const DistributionSummary& summary) {
           {"999percentile", known(summary.p999)}};
 }
 
+Json ObjectFor(std::size_t members) {
+  Json json = Json::object();
+  json.get_ref<Json::object_t&>().reserve(members);
+  return json;
+}
+
 void Append(Json& json, std::string name, Json value) {
   json.get_ref<Json::object_t&>().emplace_back(std::move(name),
                                                std::move(value));
@@ -81,7 +87,7 @@ void MakeValid(Json& json) {
     if (!std::all_of(members.begin(), members.end(), [](const auto& member) {
           return IsAscii(member.first);
         })) {
-      json = Renamed(json);
+      json = Renamed(std::move(json));
     }
   }
   if (json.is_structured()) {

@@ -3,6 +3,7 @@
 #ifndef FUSEBOX_INTERCEPTOR_STATS_STAT_JSON_H_
 #define FUSEBOX_INTERCEPTOR_STATS_STAT_JSON_H_
 
+#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
@@ -19,6 +20,10 @@ nlohmann::ordered_json RatesJson(const std::string& unit,
 // "95percentile", "98percentile", "99percentile", "999percentile"}; null
 // without values, but for the count.
 nlohmann::ordered_json DistributionJson(const DistributionSummary& summary);
+
+// An object with room for so many members: to move on later would be to copy
+// them, since their names are constant.
+nlohmann::ordered_json ObjectFor(std::size_t members);
 
 // Puts `value` behind the members of the object `json`, without a look at what
 // these are called.

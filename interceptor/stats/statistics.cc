@@ -198,7 +198,8 @@ StatValue Render(Readings first, Readings last, std::size_t depth) {
     here = first->entry->read ? first->entry->read() : std::move(first->called);
     if (++first == last && depth > 0) return here;
   }
-  StatValue json = StatValue::object();
+  StatValue json = ObjectFor(static_cast<std::size_t>(last - first) +
+                             (here.is_object() ? here.size() : 0));
   std::vector<Readings> of_below;
   while (first != last) {
     const std::string& name = first->path[depth];
