@@ -31,15 +31,19 @@
 #include "interceptor/http/health_pages.h"
 #include "interceptor/http/http_server.h"
 #include "interceptor/server_interceptor.h"
+#include "interceptor/stats/breaker_statistics.h"
+#include "interceptor/stats/statistics.h"
+#include "interceptor/stats/status_pages.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "HOST:PORT to serve on. Port 0 takes any that is free.");
-ABSL_FLAG(std::string, http_port, "off",
-          "Port of the HTTP pages /healthcheck/, /healthz, /readyz and "
-          "/metrics; 0 takes any that is free. With pages the server is "
-          "healthy while the breaker of SayHello lets calls through (component "
-          "say_hello), also as \"\" of grpc.health.v1. Valid: [0, 65535] or "
-          "off.");
+ABSL_FLAG(
+    std::string, http_port, "off",
+    "Port of the HTTP pages /healthcheck/, /healthz, /readyz and "
+    "/metrics and /status/; 0 takes any that is free. With pages the server is "
+    "healthy while the breaker of SayHello lets calls through (component "
+    "say_hello), also as \"\" of grpc.health.v1. Valid: [0, 65535] or "
+    "off.");
 ABSL_FLAG(std::string, http_address, "127.0.0.1",
           "IP address to serve the pages on; 0.0.0.0 for all of this host.");
 ABSL_FLAG(std::string, backend_url, "",
@@ -114,7 +118,7 @@ int main(int argc, char** argv) {
   greeter::StopSignals stop;
 
   fusebox::RegistryOptions registry = settings.registry;
-  registry.call_stats = http_port.has_value();  // /metrics shows them
+  registry.call_stats = http_port.has_value();  // the pages show them
   fusebox::BreakerRegistry breakers(registry);
   greeter::GreeterService greeter;
   greeter::FaultControlService fault_control(greeter);
@@ -138,6 +142,9 @@ int main(int argc, char** argv) {
   checks.DriveHealth(guard->health());
   checks.AwaitFirstResults(std::chrono::seconds(1));
 
+  fusebox::Statistics statistics;
+  const fusebox::BreakerStatistics breakers_shown(&breakers, &statistics);
+
   fusebox::HttpServerOptions http_options;
   http_options.address = absl::GetFlag(FLAGS_http_address);
   http_options.port = http_port.value_or(0);
@@ -148,6 +155,7 @@ int main(int argc, char** argv) {
   fusebox::AddHealthPages(http, &checks, pages).IgnoreError();
   fusebox::AddMetricsPage(
       http, {std::make_shared<fusebox::PrometheusMetrics>(&breakers)});
+  fusebox::AddStatusPages(http, &statistics);
 
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -256,6 +257,52 @@ TEST(GreeterServerTest, ReadinessFollowsTheBreakerAndComesBackByItself) {
       HasSubstr("[-]say_hello failed: /greeter.v1.Greeter/SayHello is OPEN\n"));
   // Nobody calls any more, as behind a load balancer.
   EXPECT_EQ(Await(port, "/readyz", 200), "ok\n");
+}
+
+TEST(GreeterServerTest, StatusShowsWhatBecameOfCalls) {
+  Server server({"--http_port=0", "--fusebox_min_requests=0",
+                 // Stays open for as long as this takes.
+                 "--fusebox_min_recovery=10m", "--fusebox_max_recovery=20m",
+                 "--fusebox_max_open_duration=10m"});
+  const int port = server.ReadHttpPort();
+  const auto stub = v1::Greeter::NewStub(
+      grpc::CreateChannel(server.target(), grpc::InsecureChannelCredentials()));
+  const auto say_hello = [&stub] {
+    grpc::ClientContext context;
+    v1::HelloReply reply;
+    return stub->SayHello(&context, {}, &reply).error_code();
+  };
+  EXPECT_EQ(say_hello(), grpc::StatusCode::OK);
+  ASSERT_TRUE(
+      server.SetFault("SayHello", grpc::StatusCode::UNAVAILABLE, 1).ok());
+  EXPECT_EQ(say_hello(), grpc::StatusCode::UNAVAILABLE);
+
+  // A server counts a call when the client has its answer already.
+  const std::string say_hello_page =
+      "/status/method/greeter.v1.Greeter/SayHello";
+  const auto end = Soon();
+  nlohmann::json method;
+  do {
+    method = nlohmann::json::parse(
+        fusebox::BodyOf(fusebox::Get(port, say_hello_page + "?format=json")));
+  } while ((method["calls"]["count"] != 2 || method["codes"].size() != 2) &&
+           std::chrono::steady_clock::now() < end);
+  EXPECT_EQ(method["codes"].dump(), R"({"OK":1,"UNAVAILABLE":1})");
+  EXPECT_EQ(method["outcomes"]["ok"], 1);
+  EXPECT_EQ(method["outcomes"]["system_error"], 1);
+  EXPECT_EQ(method["latency_seconds"]["count"], 2);
+  EXPECT_GT(method["latency_seconds"]["min"], 0.0);
+  EXPECT_EQ(method["state"], "open");
+  EXPECT_EQ(
+      fusebox::BodyOf(fusebox::Get(port, "/status/methods/open?format=json")),
+      "1\n");
+  EXPECT_EQ(fusebox::BodyOf(fusebox::Get(
+                port, "/status/service/?format=json&query=unknown_error%3E0")),
+            "{}\n");
+  EXPECT_THAT(fusebox::Get(port, "/status/"),
+              HasSubstr(absl::StrCat("<a href=\"", say_hello_page,
+                                     "/state\">state"
+                                     "</a> <span>open</span>")));
 }
 
 TEST(GreeterServerTest, ABackendThatIsSickMakesItSick) {
