@@ -113,7 +113,7 @@ absl::StatusOr<BreakerSnapshot> OperatorActs::Update(
   return Perform(request, std::move(act), apply);
 }
 
-absl::StatusOr<BreakerSnapshot> OperatorActs::Check(
+absl::StatusOr<BreakerSnapshot> OperatorActs::Look(
     const Request& request) const {
   if (request.comment.size() > kMaxCommentBytes) {
     return absl::InvalidArgumentError(
@@ -141,7 +141,7 @@ absl::StatusOr<BreakerSnapshot> OperatorActs::Perform(
   const BreakerName& name = request.breaker;
 
   MutexLock lock(mu_);
-  absl::StatusOr<BreakerSnapshot> before = Check(request);
+  absl::StatusOr<BreakerSnapshot> before = Look(request);
   if (!before.ok()) return before.status();
   absl::StatusOr<BreakerSnapshot> result = before;
   const auto run = [&]() -> std::optional<TransitionHistory::Performed> {

@@ -70,6 +70,9 @@ class OperatorActs {
   //   INVALID_ARGUMENT  the comment is too long, or the ttl out of range; names
   //                     field, value and range
 
+  // Only looks whether it could be done: the breaker as it is.
+  absl::StatusOr<BreakerSnapshot> Look(const Request& request) const;
+
   // Forces the breaker for `ttl`, above 0 and up to kMaxTtl; nothing: until
   // released. `override_state` must not be kNone.
   absl::StatusOr<BreakerSnapshot> Force(const Request& request,
@@ -86,8 +89,6 @@ class OperatorActs {
       const std::function<absl::Status()>& apply);
 
  private:
-  // The breaker, if it may be acted on.
-  absl::StatusOr<BreakerSnapshot> Check(const Request& request) const;
   absl::StatusOr<BreakerSnapshot> Perform(
       const Request& request, OperatorAct act,
       const std::function<absl::Status()>& perform) FUSEBOX_EXCLUDES(mu_);

@@ -9,14 +9,14 @@
 namespace fusebox {
 
 ShutdownNotice::ShutdownNotice(grpc::ServerBuilder& builder,
-                               std::function<void()> notify)
+                               std::function<void()> notify, const char* method)
     : notify_(std::move(notify)),
       // Otherwise the synchronous services would leave the polling of their
       // connections to this queue.
       queue_(builder.AddCompletionQueue(/*is_frequently_polled=*/false)) {
   // A method without a handler is an asynchronous one.
   AddMethod(new grpc::internal::RpcServiceMethod(
-      kShutdownNoticeMethod, grpc::internal::RpcMethod::BIDI_STREAMING,
+      method, grpc::internal::RpcMethod::BIDI_STREAMING,
       /*handler=*/nullptr));
   MarkMethodAsync(0);
   builder.RegisterService(this);
