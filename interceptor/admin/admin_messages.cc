@@ -102,7 +102,7 @@ std::string TextOf(const v1::BreakerSettings& message,
 void SetFromText(v1::BreakerSettings& message, const FieldDescriptor& field,
                  const std::string& text) {
   const google::protobuf::Reflection& reflection = *message.GetReflection();
-  // What SettingsFieldText() writes can be read.
+  // What GetSettingsField() writes can be read.
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
       return reflection.SetString(&message, &field, text);
@@ -146,7 +146,7 @@ void FillSettings(const Settings& settings, v1::BreakerSettings& message) {
   const auto& descriptor = *v1::BreakerSettings::descriptor();
   for (int i = 0; i < descriptor.field_count(); ++i) {
     const FieldDescriptor& field = *descriptor.field(i);
-    SetFromText(message, field, SettingsFieldText(settings, field.name()));
+    SetFromText(message, field, GetSettingsField(settings, field.name()));
   }
 }
 

@@ -45,8 +45,7 @@ std::string BreakerEtag(const BreakerSnapshot& breaker) {
     absl::StrAppend(&text, " ", breaker.next_change.time_since_epoch().count());
   }
   for (const SettingsField& field : SettingsFields()) {
-    absl::StrAppend(&text, " ",
-                    SettingsFieldText(breaker.settings, field.name));
+    absl::StrAppend(&text, " ", GetSettingsField(breaker.settings, field.name));
   }
   return absl::StrCat(absl::Hex(HashOf(text), absl::kZeroPad16));
 }

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <stdexcept>
 #include <thread>
@@ -33,23 +34,42 @@ RegistryOptions WithSettings(const Settings& settings) {
   return options;
 }
 
+using MethodSettings = std::map<std::string, Settings>;
+
+// What is wrong, as a text; throws it.
+class Errors {
+ public:
+  void Add(const std::string& message) {
+    text_ += (text_.empty() ? "" : "; ") + message;
+  }
+  void AddIssues(const Settings& defaults, const MethodSettings& methods) {
+    for (const SettingsIssue& issue : ValidateSettings(defaults)) {
+      Add(issue.message);
+    }
+    for (const auto& [pattern, settings] : methods) {
+      if (!IsMethodPattern(pattern)) {
+        Add("method_settings: '" + pattern +
+            "' is not valid: /pkg.Service/Method or /pkg.Service/*");
+      }
+      for (const SettingsIssue& issue : ValidateSettings(settings)) {
+        Add(pattern + ": " + issue.message);
+      }
+    }
+  }
+  void ThrowIfAny() const {
+    if (!text_.empty()) throw std::invalid_argument("fusebox: " + text_);
+  }
+
+ private:
+  std::string text_;
+};
+
 RegistryOptions Validated(RegistryOptions options) {
-  std::string errors;
+  Errors errors;
   const auto add = [&errors](const std::string& message) {
-    errors += (errors.empty() ? "" : "; ") + message;
+    errors.Add(message);
   };
-  for (const SettingsIssue& issue : ValidateSettings(options.settings)) {
-    add(issue.message);
-  }
-  for (const auto& [pattern, settings] : options.method_settings) {
-    if (!IsMethodPattern(pattern)) {
-      add("method_settings: '" + pattern +
-          "' is not valid: /pkg.Service/Method or /pkg.Service/*");
-    }
-    for (const SettingsIssue& issue : ValidateSettings(settings)) {
-      add(pattern + ": " + issue.message);
-    }
-  }
+  errors.AddIssues(options.settings, options.method_settings);
   if (options.max_breakers < 1) {
     add("max_breakers: " + std::to_string(options.max_breakers) +
         " is out of range [1, ...)");
@@ -65,7 +85,7 @@ RegistryOptions Validated(RegistryOptions options) {
   if (options.queue_capacity < 1)
     add("queue_capacity: 0 is out of range [1, ...)");
   if (options.now == nullptr) add("now: must not be null");
-  if (!errors.empty()) throw std::invalid_argument("fusebox: " + errors);
+  errors.ThrowIfAny();
 
   if (options.shards == 0) {
     const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
@@ -85,22 +105,20 @@ std::size_t HashOf(Role role, std::string_view target,
   return hash(method) + 31 * hash(target) + static_cast<std::size_t>(role);
 }
 
-// The settings of breakers, found by method; equal ones are one object.
+// The settings of breakers, found by method; equal ones are one object, also
+// over time: none is ever deleted, since breakers keep plain pointers.
 class Policies {
  public:
-  // `options` must be valid.
-  explicit Policies(const RegistryOptions& options)
-      : others_(std::make_shared<const Policy>(options.settings)) {
-    std::vector<std::shared_ptr<const Policy>> distinct = {others_};
-    for (const auto& [pattern, settings] : options.method_settings) {
-      const auto same = std::find_if(distinct.begin(), distinct.end(),
-                                     [&s = settings](const auto& policy) {
-                                       return policy->settings == s;
-                                     });
-      by_pattern_[pattern] =
-          same != distinct.end()
-              ? *same
-              : distinct.emplace_back(std::make_shared<const Policy>(settings));
+  // Both must be valid.
+  Policies(const Settings& defaults, const MethodSettings& methods) {
+    Set(defaults, methods);
+  }
+
+  void Set(const Settings& defaults, const MethodSettings& methods) {
+    others_ = Of(defaults);
+    by_pattern_.clear();
+    for (const auto& [pattern, settings] : methods) {
+      by_pattern_[pattern] = Of(settings);
     }
   }
 
@@ -113,8 +131,25 @@ class Policies {
     return found == by_pattern_.end() ? others_ : found->second;
   }
 
+  const Settings& defaults() const { return others_->settings; }
+  MethodSettings methods() const {
+    MethodSettings methods;
+    for (const auto& [pattern, policy] : by_pattern_) {
+      methods[pattern] = policy->settings;
+    }
+    return methods;
+  }
+
  private:
-  const std::shared_ptr<const Policy> others_;
+  const std::shared_ptr<const Policy>& Of(const Settings& settings) {
+    for (const auto& policy : all_) {
+      if (policy->settings == settings) return policy;
+    }
+    return all_.emplace_back(std::make_shared<const Policy>(settings));
+  }
+
+  std::deque<std::shared_ptr<const Policy>> all_;
+  std::shared_ptr<const Policy> others_;
   std::map<std::string, std::shared_ptr<const Policy>, std::less<>> by_pattern_;
 };
 
@@ -217,7 +252,6 @@ class BreakerRegistry::State {
 
   explicit State(RegistryOptions options)
       : options_(Validated(std::move(options))),
-        policies_(options_),
         queue_(options_.queue_capacity),
         chain_mask_([this] {
           std::size_t chains = 1;
@@ -227,6 +261,7 @@ class BreakerRegistry::State {
           return chains - 1;
         }()),
         chains_(new std::atomic<Entry*>[chain_mask_ + 1]()),
+        policies_(options_.settings, options_.method_settings),
         last_sweep_(options_.now()) {
     sem_init(&wake_, /*pshared=*/0, 0);
     {
@@ -235,14 +270,7 @@ class BreakerRegistry::State {
         overflow_[static_cast<std::size_t>(role)] = NewEntry(role, "", "other");
       }
     }
-    for (const SettingsIssue& warning : SettingsWarnings(options_.settings)) {
-      options_.log("fusebox: warning: " + warning.message);
-    }
-    for (const auto& [pattern, settings] : options_.method_settings) {
-      for (const SettingsIssue& warning : SettingsWarnings(settings)) {
-        options_.log("fusebox: warning: " + pattern + ": " + warning.message);
-      }
-    }
+    LogWarnings(options_.settings, options_.method_settings);
     if (options_.start_dispatcher) {
       dispatcher_ = std::thread([this] { RunDispatcher(); });
     }
@@ -257,7 +285,32 @@ class BreakerRegistry::State {
     sem_destroy(&wake_);
   }
 
-  const RegistryOptions& options() const { return options_; }
+  RegistryOptions options() FUSEBOX_EXCLUDES(mu_) {
+    RegistryOptions options = options_;
+    MutexLock lock(mu_);
+    options.settings = policies_.defaults();
+    options.method_settings = policies_.methods();
+    return options;
+  }
+
+  void SetSettings(const Settings& defaults, const MethodSettings& methods)
+      FUSEBOX_EXCLUDES(mu_) {
+    Errors errors;
+    errors.AddIssues(defaults, methods);
+    errors.ThrowIfAny();
+    {
+      MutexLock lock(mu_);
+      policies_.Set(defaults, methods);
+      const TimePoint now = options_.now();
+      const auto apply = [this, now](Entry& entry) FUSEBOX_REQUIRES(mu_) {
+        entry.breaker.SetPolicy(policies_.For(entry.method).get(), now);
+      };
+      for (const auto& [id, entry] : entries_) apply(*entry);
+      for (const auto& entry : retired_) apply(*entry);
+      for (const auto& entry : overflow_) apply(*entry);
+    }
+    LogWarnings(defaults, methods);
+  }
 
   // ---- look-up
 
@@ -408,6 +461,18 @@ class BreakerRegistry::State {
   }
 
  private:
+  void LogWarnings(const Settings& defaults,
+                   const MethodSettings& methods) const {
+    for (const SettingsIssue& warning : SettingsWarnings(defaults)) {
+      options_.log("fusebox: warning: " + warning.message);
+    }
+    for (const auto& [pattern, settings] : methods) {
+      for (const SettingsIssue& warning : SettingsWarnings(settings)) {
+        options_.log("fusebox: warning: " + pattern + ": " + warning.message);
+      }
+    }
+  }
+
   bool Full() const {
     return count_.load(std::memory_order_relaxed) >= options_.max_breakers;
   }
@@ -703,16 +768,16 @@ class BreakerRegistry::State {
     for (BreakerScope* scope : scopes_) scope->cache_.Forget(entry);
   }
 
-  const RegistryOptions options_;
-  const Policies policies_;
+  const RegistryOptions options_;  // as made: settings are in policies_
   TransitionQueue queue_;
   sem_t wake_;
 
   const std::size_t chain_mask_;
   const std::unique_ptr<std::atomic<Entry*>[]> chains_;
-  std::array<std::unique_ptr<Entry>, 2> overflow_;  // by Role; never replaced
 
   Mutex mu_;
+  Policies policies_ FUSEBOX_GUARDED_BY(mu_);       // outlives the entries
+  std::array<std::unique_ptr<Entry>, 2> overflow_;  // by Role; never replaced
   std::map<std::uint64_t, std::unique_ptr<Entry>> entries_
       FUSEBOX_GUARDED_BY(mu_);
   std::vector<std::unique_ptr<Entry>> retired_ FUSEBOX_GUARDED_BY(mu_);
@@ -766,8 +831,12 @@ BreakerRegistry::BreakerRegistry(const RegistryOptions& options)
 
 BreakerRegistry::~BreakerRegistry() = default;
 
-const RegistryOptions& BreakerRegistry::options() const {
-  return state_->options();
+RegistryOptions BreakerRegistry::options() const { return state_->options(); }
+
+void BreakerRegistry::SetSettings(
+    const Settings& defaults,
+    const std::map<std::string, Settings>& method_settings) {
+  state_->SetSettings(defaults, method_settings);
 }
 
 std::unique_ptr<BreakerScope> BreakerRegistry::Scope(Role role,

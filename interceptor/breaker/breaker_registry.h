@@ -32,8 +32,9 @@ struct RegistryOptions {
   // Settings of some methods, whatever their role and target, by pattern
   // (method_pattern.h): "/pkg.Service/Method", or "/pkg.Service/*" for the
   // methods of a service that have none of their own. Each must be valid and
-  // stands alone: nothing is taken over from `settings`. Looked at only when a
-  // breaker is made; breakers with equal settings share them.
+  // stands alone: nothing is taken over from `settings`. Looked at when a
+  // breaker is made and by SetSettings(); breakers with equal settings share
+  // them.
   std::map<std::string, Settings> method_settings;
 
   // Breakers held at most; further methods share one overflow breaker for each
@@ -99,8 +100,21 @@ class BreakerRegistry {
   BreakerRegistry(const BreakerRegistry&) = delete;
   BreakerRegistry& operator=(const BreakerRegistry&) = delete;
 
-  const RegistryOptions& options() const;
+  // With the settings as they are now.
+  RegistryOptions options() const;
   TimePoint Now() const { return now_(); }
+
+  // Gives every breaker, made or yet to be made, other settings at once:
+  // `defaults` in place of RegistryOptions::settings, `method_settings` in
+  // place of those. What a running breaker makes of it: circuit_breaker.h,
+  // SetPolicy(). Throws std::invalid_argument, as the constructor does, and
+  // then nothing has changed.
+  //
+  // Equal settings share one object of about 300 bytes, which stays for the
+  // life of the registry: one for each distinct value of Settings there ever
+  // was.
+  void SetSettings(const Settings& defaults,
+                   const std::map<std::string, Settings>& method_settings);
 
   // The breakers of one target (client) or of the servers of this process.
   // Cheap enough for each channel, not for each call.

@@ -142,10 +142,43 @@ struct [[nodiscard]] BasicAdmission {
 //   half-open   ignored outcome of the probe,      same, its
 //               or a bad one that did not open     slot free
 //   half-open   other counted outcome              same
+//   any         SetPolicy(), mode off before and   same; below
+//               after, or neither
+//   any         SetPolicy(), mode off now          closed,
+//                                                  gen. + 1
+//   closed      SetPolicy(), mode off no longer    closed
 //
 // Opening at t sets origin = t + open_for - min_recovery; proving sets origin =
 // t - min_recovery (unless ramp_from_opening). The window is emptied when
 // half-open begins. Every operation first commits what time alone has decided.
+//
+// Other settings (SetPolicy()) judge, reject and time whatever comes after
+// them:
+//
+//   what                 is
+//   -------------------- -----------------------------------------------------
+//   state, generation,   kept, but for mode off: it ends the state, closes the
+//   override             breaker and begins a generation, so that permits out
+//                        end stale; the override stands on, without effect on
+//                        calls. Back from off it is closed and empty
+//   shadow <-> enforce   nothing else: an open breaker rejects from now on, or
+//                        no longer
+//   open: moment of the  kept, whatever min_recovery, backoff and jitter say
+//   probe                now; a breaker that waits for its window to drain asks
+//                        the new thresholds, and the new window
+//   a probe's lease      kept; the next probe has the new one
+//   ramp                 runs as if it had begun with the new settings at the
+//                        proof; if these have it over by now, it ends now
+//   closed               judged by the new thresholds when the next bad outcome
+//                        is counted
+//   window               bucket_width other: emptied
+//                        more buckets than ever before: emptied (the places of
+//                        the earlier ones stay, rolling_window.h)
+//                        more or fewer buckets otherwise: kept; the window is
+//                        the newest of them
+//   lifetime totals,     kept
+//   rejections, times
+//   in states
 //
 // Concurrency. One 64-bit word holds version, record index and flags; the times
 // that belong to it stand in the record of that index:
@@ -153,7 +186,10 @@ struct [[nodiscard]] BasicAdmission {
 //   word     version:48 | record:8 | mode:2 | override:2 | probe out:1 |
 //            proved:1 | state:2
 //   records  kRecords of them; one belongs to the word, the others are free or
-//            being written by a thread about to swap the word
+//            being written by a thread about to swap the word; the policy is
+//            in the record, so word, times and settings always fit together
+//   policy   that of the newest word or of the next: for those for whom either
+//            will do
 //
 // Invariants, each with the test that fails without it: scenarios of
 // model/breaker_model_test.cc, which also breaks each memory order, second look
@@ -173,8 +209,9 @@ struct [[nodiscard]] BasicAdmission {
 //     RampAgainstReuse, SnapshotAgainstAll.
 //  B4 At most one probe is out: a probe is admitted only by the swap that sets
 //     the flag, and the flag is cleared only by swaps that end that probe (its
-//     permit holds the very word with the flag). Tests: RaceForTheProbe,
-//     RaceForTheFreedSlot; in circuit_breaker_test.cc,
+//     permit holds the version of the swap that set the flag, as does the
+//     record). Tests: RaceForTheProbe, RaceForTheFreedSlot,
+//     SettingsAgainstProbe; in circuit_breaker_test.cc,
 //     AnIgnoredAnswerOfAnEarlierProbeFreesNothing.
 //  B5 Each permit adds one to kAdmitted and, when it ends, one to exactly one
 //     of: a lifetime outcome, ignored, stale. Tests: every scenario, at its end
@@ -186,11 +223,18 @@ struct [[nodiscard]] BasicAdmission {
 //  B7 What a change adds to the stays and transitions is released after the
 //     swap and acquired before the word is looked at again, so a snapshot never
 //     shows a change that its state does not. Test: SnapshotAgainstAll.
+//  B8 A decision is made with one policy, that of the word it ends in, and so
+//  is
+//     a serial: both are read from the record. `policy_` serves only Finish(),
+//     which is right with any that was current while the call ended (its bucket
+//     is that of the shard, whatever the policy), and settings(). Policies are
+//     never deleted under a breaker. Tests: SettingsAgainstCounts,
+//     SettingsAgainstTransition.
 //
 // Admission of a closed method is wait-free; recording is lock-free as long as
 // fewer than kRecords - 1 threads are suspended within the few instructions
 // that swap the word; then a further one that wants to swap it retries. Nothing
-// allocates.
+// allocates, but SetPolicy() for a window that is wider than ever.
 //
 // Thread-safe. Example:
 //
@@ -243,7 +287,18 @@ class BasicCircuitBreaker {
   BasicCircuitBreaker(const BasicCircuitBreaker&) = delete;
   BasicCircuitBreaker& operator=(const BasicCircuitBreaker&) = delete;
 
-  const Settings& settings() const { return policy_->settings; }
+  // Those in force. The reference stays good, but not up to date.
+  const Settings& settings() const {
+    return policy_.load(Sync::kAcquire)->settings;
+  }
+
+  // Other settings from now on; the class comment tells what becomes of the
+  // rest. `policy` must outlive the breaker. One call at a time. Allocates if
+  // the window is wider than ever.
+  void SetPolicy(const Policy* policy, TimePoint now) {
+    SetPolicy(policy, now, ThreadRandom());
+  }
+  void SetPolicy(const Policy* policy, TimePoint now, Random& random);
 
   // Admits a call without looking at a clock if the breaker is plainly closed;
   // otherwise the permit is empty and nothing happened: ask Admit(). Wait-free.
@@ -346,7 +401,9 @@ class BasicCircuitBreaker {
     // When time alone ends the state: the lease, the ramp or the override.
     std::int64_t until = 0;
     std::uint64_t generation_start = 1;  // version that began the generation
+    std::uint64_t probe = 0;             // version that sent the last probe out
     std::int64_t serial_offset = 0;      // serial of a bucket minus its number
+    const Policy* policy = nullptr;
     std::uint32_t generation = 1;
     std::uint32_t openings = 0;  // since last closed: k of the policy; 16 bits
     std::uint32_t changes = 0;   // of the state or override, so far
@@ -357,9 +414,11 @@ class BasicCircuitBreaker {
     Atomic<std::int64_t> until{0};
     // generation_start << 16 | openings
     Atomic<std::uint64_t> generation_start_and_openings{0};
+    Atomic<std::uint64_t> probe{0};
     Atomic<std::int64_t> serial_offset{0};
-    Atomic<std::uint32_t> generation{0};
-    Atomic<std::uint32_t> changes{0};
+    Atomic<const Policy*> policy{nullptr};
+    // generation << 32 | changes
+    Atomic<std::uint64_t> generation_and_changes{0};
   };
 
   static std::uint64_t Version(std::uint64_t word) {
@@ -376,6 +435,9 @@ class BasicCircuitBreaker {
   }
   static std::uint64_t OverrideFlags(Override override_state) {
     return static_cast<std::uint64_t>(override_state) << kOverrideShift;
+  }
+  static std::uint64_t ModeFlags(Mode mode) {
+    return static_cast<std::uint64_t>(mode) << kModeShift;
   }
   static std::uint64_t StateFlags(State state) {
     return static_cast<std::uint64_t>(state);
@@ -399,12 +461,15 @@ class BasicCircuitBreaker {
   int ClaimRecord();
   void ReturnRecord(int index);
 
-  // Replaces `word` by one with `flags` (state, proved, probe out, override)
-  // and `times`, and tells the listener if the state or override changed. `at`
-  // is the moment of the change. Returns the new word, or 0 if the word had
-  // moved on or no record was free: look again.
+  // Replaces `word` by one with `flags` (state, proved, probe out, override),
+  // `times` and the mode of its policy, and tells the listener if the state or
+  // override changed. `at` is the moment of the change. Returns the new word,
+  // or 0 if the word had moved on or no record was free: look again.
   std::uint64_t Swap(std::uint64_t word, const Times& old, std::uint64_t flags,
                      Times times, TransitionReason reason, std::int64_t at);
+  // Sends a probe out. Returns the new word, or 0: look again.
+  std::uint64_t SendProbe(std::uint64_t word, const Times& old,
+                          std::int64_t now);
   // Clears the probe flag; the record stays. False: look again.
   bool FreeProbeSlot(std::uint64_t word);
 
@@ -428,23 +493,25 @@ class BasicCircuitBreaker {
     if (!open && flags != (StateFlags(State::kHalfOpen) | kProved)) {
       return false;
     }
-    const std::int64_t origin = RecordOf(word).origin.load(Sync::kAcquire);
+    const Record& record = RecordOf(word);
+    const std::int64_t origin = record.origin.load(Sync::kAcquire);
+    const Policy* const policy = record.policy.load(Sync::kAcquire);
     if (word_.load(Sync::kRelaxed) != word) return false;
     const std::int64_t elapsed = now - origin;
     if (open) {
-      const std::int64_t wait = policy_->min_recovery_ns - elapsed;
+      const std::int64_t wait = policy->min_recovery_ns - elapsed;
       if (wait <= 0) return false;
       window_.Add(Window::Total::kRejectedOpen);
       admission.rejection = Rejection{RejectionReason::kOpen, Duration(wait)};
       return true;
     }
-    if (elapsed >= policy_->max_recovery_ns) return false;  // the ramp is over
-    if (policy_->RampAdmits(elapsed, random.Admission())) {
+    if (elapsed >= policy->max_recovery_ns) return false;  // the ramp is over
+    if (policy->RampAdmits(elapsed, random.Admission())) {
       Grant(word, admission);
     } else {
       window_.Add(Window::Total::kRejectedHalfOpenLimit);
       admission.rejection = Rejection{RejectionReason::kHalfOpenLimit,
-                                      Duration(policy_->RampRetry(elapsed))};
+                                      Duration(policy->RampRetry(elapsed))};
     }
     return true;
   }
@@ -458,14 +525,15 @@ class BasicCircuitBreaker {
 
   void Finish(std::uint64_t permit_word, Outcome outcome, TimePoint now,
               Duration latency, Random& random) {
+    const Policy* const policy = policy_.load(Sync::kAcquire);
     if ((outcome == Outcome::kOk || outcome == Outcome::kUserError) &&
-        latency.count() < policy_->slow_call_ns) {
+        latency.count() < policy->slow_call_ns) {
       const std::uint64_t word = word_.load(Sync::kRelaxed);
       // The epoch is the word: nothing has changed since the shard was last
       // counted in, so the bucket it is in is still the right one.
       if (word == permit_word && (word & kNotPlainlyClosed) == 0 &&
           window_.CountGoodAgain(outcome, word, Ns(now),
-                                 policy_->bucket_width_ns)) {
+                                 policy->bucket_width_ns)) {
         return;
       }
     }
@@ -479,12 +547,13 @@ class BasicCircuitBreaker {
 
   void Count(Outcome outcome, bool slow, std::uint64_t word, const Times& times,
              std::int64_t now) {
-    const std::int64_t bucket = policy_->Bucket(now);
+    const std::int64_t bucket = times.policy->Bucket(now);
     window_.Count(outcome, slow, bucket + times.serial_offset, word,
-                  policy_->BucketEnd(bucket));
+                  times.policy->BucketEnd(bucket));
   }
   OutcomeCounts WindowAt(const Times& times, std::int64_t now) const {
-    return window_.Sum(policy_->Bucket(now) + times.serial_offset);
+    return window_.Sum(times.policy->Bucket(now) + times.serial_offset,
+                       times.policy->settings.buckets);
   }
   // What readers see: an open breaker that would admit a probe is half-open.
   StateView ViewOf(std::uint64_t word, const Times& times,
@@ -493,9 +562,10 @@ class BasicCircuitBreaker {
   // The first cache line is all that a call on a closed method reads: the word,
   // the policy and the shape of the window.
   alignas(64) Atomic<std::uint64_t> word_;
-  const std::shared_ptr<const Policy> policy_;
+  Atomic<const Policy*> policy_;
   Window window_;
 
+  const std::shared_ptr<const Policy> first_policy_;
   const NowFunction now_;
   const Listener* const listener_;
   void* const listener_context_;

@@ -11,9 +11,10 @@ template <class Sync>
 BasicCircuitBreaker<Sync>::BasicCircuitBreaker(
     std::shared_ptr<const Policy> policy, TimePoint now, const Options& options)
     : word_((std::uint64_t{1} << kVersionShift) |
-            (static_cast<std::uint64_t>(policy->settings.mode) << kModeShift)),
-      policy_(std::move(policy)),
-      window_(policy_->settings.buckets, options.shards),
+            ModeFlags(policy->settings.mode)),
+      policy_(policy.get()),
+      window_(policy->settings.buckets, options.shards),
+      first_policy_(std::move(policy)),
       now_(options.now),
       listener_(options.listener),
       listener_context_(options.listener_context) {
@@ -21,7 +22,9 @@ BasicCircuitBreaker<Sync>::BasicCircuitBreaker(
   times.since = Ns(now);
   // Room below, so that the oldest bucket of any window has a serial >= 0.
   times.serial_offset =
-      std::max<std::int64_t>(0, -policy_->Bucket(Ns(now))) + Window::kWindowGap;
+      std::max<std::int64_t>(0, -first_policy_->Bucket(Ns(now))) +
+      Window::kWindowGap;
+  times.policy = first_policy_.get();
   StoreRecord(0, times);
 }
 
@@ -36,9 +39,11 @@ void BasicCircuitBreaker<Sync>::StoreRecord(int index, const Times& times) {
   record.until.store(times.until, Sync::kRelease);
   record.generation_start_and_openings.store(
       times.generation_start << 16 | times.openings, Sync::kRelease);
+  record.probe.store(times.probe, Sync::kRelease);
   record.serial_offset.store(times.serial_offset, Sync::kRelease);
-  record.generation.store(times.generation, Sync::kRelease);
-  record.changes.store(times.changes, Sync::kRelease);
+  record.policy.store(times.policy, Sync::kRelease);
+  record.generation_and_changes.store(
+      std::uint64_t{times.generation} << 32 | times.changes, Sync::kRelease);
 }
 
 template <class Sync>
@@ -53,9 +58,13 @@ bool BasicCircuitBreaker<Sync>::ReadRecord(std::uint64_t word,
   times.generation_start = generation_start_and_openings >> 16;
   times.openings =
       static_cast<std::uint32_t>(generation_start_and_openings & 0xffff);
+  times.probe = record.probe.load(Sync::kAcquire);
   times.serial_offset = record.serial_offset.load(Sync::kAcquire);
-  times.generation = record.generation.load(Sync::kAcquire);
-  times.changes = record.changes.load(Sync::kAcquire);
+  times.policy = record.policy.load(Sync::kAcquire);
+  const std::uint64_t generation_and_changes =
+      record.generation_and_changes.load(Sync::kAcquire);
+  times.generation = static_cast<std::uint32_t>(generation_and_changes >> 32);
+  times.changes = static_cast<std::uint32_t>(generation_and_changes);
   return word_.load(Sync::kRelaxed) == word;
 }
 
@@ -90,7 +99,8 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
     Sync::Pause();
     return 0;
   }
-  const std::uint64_t next_flags = flags | (word & kModeMask);
+  const std::uint64_t next_flags =
+      flags | ModeFlags(times.policy->settings.mode);
   const bool visible =
       ((next_flags ^ word) & (kStateMask | kOverrideMask)) != 0;
   if (visible) {
@@ -137,6 +147,18 @@ std::uint64_t BasicCircuitBreaker<Sync>::Swap(std::uint64_t word,
 }
 
 template <class Sync>
+std::uint64_t BasicCircuitBreaker<Sync>::SendProbe(std::uint64_t word,
+                                                   const Times& old,
+                                                   std::int64_t now) {
+  Times times = old;
+  times.probe = Version(word) + 1;
+  times.until = now + times.policy->probe_lease_ns;
+  if (StateOf(word) == State::kOpen) times.serial_offset += Window::kWindowGap;
+  return Swap(word, old, StateFlags(State::kHalfOpen) | kProbeOut, times,
+              TransitionReason::kProbeAdmitted, now);
+}
+
+template <class Sync>
 bool BasicCircuitBreaker<Sync>::FreeProbeSlot(std::uint64_t word) {
   std::uint64_t expected = word;
   const std::uint64_t next =
@@ -152,8 +174,8 @@ bool BasicCircuitBreaker<Sync>::Open(std::uint64_t word, const Times& old,
                                      bool new_generation, std::int64_t at,
                                      TransitionReason reason, Random& random) {
   Times times = old;
-  times.origin = at + policy_->OpenFor(old.openings, random.Jitter()) -
-                 policy_->min_recovery_ns;
+  times.origin = at + old.policy->OpenFor(old.openings, random.Jitter()) -
+                 old.policy->min_recovery_ns;
   // Must only not wrap: whatever grows with it has reached its cap long ago.
   if (old.openings < 0xffff) times.openings = old.openings + 1;
   if (new_generation) {
@@ -168,10 +190,10 @@ std::uint64_t BasicCircuitBreaker<Sync>::BecomeProved(std::uint64_t word,
                                                       const Times& old,
                                                       std::int64_t now) {
   Times times = old;
-  if (!policy_->ramp_from_opening)
-    times.origin = now - policy_->min_recovery_ns;
+  if (!old.policy->ramp_from_opening)
+    times.origin = now - old.policy->min_recovery_ns;
   // Not before now: a ramp that began at the opening may be over already.
-  times.until = std::max(now, times.origin + policy_->max_recovery_ns);
+  times.until = std::max(now, times.origin + old.policy->max_recovery_ns);
   if (StateOf(word) == State::kOpen) times.serial_offset += Window::kWindowGap;
   return Swap(word, old, StateFlags(State::kHalfOpen) | kProved, times,
               TransitionReason::kProbeSucceeded, now);
@@ -259,30 +281,29 @@ void BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point, Random& random,
       return Grant(word, admission);
     if (OverrideOf(word) == Override::kForcedOpen) {
       // Without an end nobody knows when: the longest wait of the policy.
-      return Reject(word, RejectionReason::kForcedOpen,
-                    std::min(times.until, now + policy_->max_recovery_ns) - now,
-                    admission);
+      return Reject(
+          word, RejectionReason::kForcedOpen,
+          std::min(times.until, now + times.policy->max_recovery_ns) - now,
+          admission);
     }
     switch (StateOf(word)) {
       case State::kClosed:
         return Grant(word, admission);
 
       case State::kOpen: {
-        const std::int64_t wait = times.origin + policy_->min_recovery_ns - now;
+        const std::int64_t wait =
+            times.origin + times.policy->min_recovery_ns - now;
         if (wait > 0)
           return Reject(word, RejectionReason::kOpen, wait, admission);
-        if (policy_->drain_window_before_recovery &&
-            policy_->Unhealthy(WindowAt(times, now), policy_->min_requests)) {
-          return Reject(word, RejectionReason::kOpen,
-                        policy_->BucketEnd(policy_->Bucket(now)) - now,
-                        admission);
+        if (times.policy->drain_window_before_recovery &&
+            times.policy->Unhealthy(WindowAt(times, now),
+                                    times.policy->min_requests)) {
+          return Reject(
+              word, RejectionReason::kOpen,
+              times.policy->BucketEnd(times.policy->Bucket(now)) - now,
+              admission);
         }
-        Times next = times;
-        next.until = now + policy_->probe_lease_ns;
-        next.serial_offset += Window::kWindowGap;
-        if (const std::uint64_t probe =
-                Swap(word, times, StateFlags(State::kHalfOpen) | kProbeOut,
-                     next, TransitionReason::kProbeAdmitted, now)) {
+        if (const std::uint64_t probe = SendProbe(word, times, now)) {
           return Grant(probe, admission);
         }
         continue;
@@ -292,22 +313,19 @@ void BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point, Random& random,
         if ((word & kProved) != 0) {
           const std::int64_t elapsed = now - times.origin;
           if (!draw.has_value()) draw = random.Admission();
-          if (policy_->RampAdmits(elapsed, *draw)) {
+          if (times.policy->RampAdmits(elapsed, *draw)) {
             return Grant(word, admission);
           }
           return Reject(word, RejectionReason::kHalfOpenLimit,
-                        policy_->RampRetry(elapsed), admission);
+                        times.policy->RampRetry(elapsed), admission);
         }
         if ((word & kProbeOut) != 0) {
-          return Reject(word, RejectionReason::kHalfOpenLimit,
-                        std::min(policy_->min_recovery_ns, times.until - now),
-                        admission);
+          return Reject(
+              word, RejectionReason::kHalfOpenLimit,
+              std::min(times.policy->min_recovery_ns, times.until - now),
+              admission);
         }
-        Times next = times;
-        next.until = now + policy_->probe_lease_ns;
-        if (const std::uint64_t probe =
-                Swap(word, times, StateFlags(State::kHalfOpen) | kProbeOut,
-                     next, TransitionReason::kProbeAdmitted, now)) {
+        if (const std::uint64_t probe = SendProbe(word, times, now)) {
           return Grant(probe, admission);
         }
         continue;
@@ -326,8 +344,13 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
                                            Duration latency, Random& random) {
   const std::int64_t now = Ns(now_point);
   const bool ignored = outcome == Outcome::kIgnored;
-  const bool slow = !ignored && latency.count() >= policy_->slow_call_ns;
+  const bool slow =
+      !ignored && latency.count() >= policy_.load(Sync::kAcquire)->slow_call_ns;
   const bool bad = slow || IsFailure(outcome);
+  const auto probe_is_mine = [&](std::uint64_t word, const Times& times) {
+    return probe_allowed && (word & kProbeOut) != 0 &&
+           Version(permit_word) == times.probe;
+  };
   // Set once the outcome is in the window, with the generation it went to.
   std::optional<std::uint64_t> counted_generation;
 
@@ -345,10 +368,8 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
         window_.Add(Window::Total::kStale);
         return;
       }
-      const bool probe_is_mine =
-          probe_allowed && permit_word == word && (word & kProbeOut) != 0;
       if (ignored) {
-        if (probe_is_mine && !FreeProbeSlot(word)) continue;
+        if (probe_is_mine(word, times) && !FreeProbeSlot(word)) continue;
         window_.Add(Window::Total::kIgnored);
         return;
       }
@@ -381,13 +402,13 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
       return;
     }
     const std::int64_t minimum =
-        StateOf(word) == State::kClosed ? policy_->min_requests : 0;
-    if (const auto reason = policy_->Unhealthy(WindowAt(times, now), minimum)) {
+        StateOf(word) == State::kClosed ? times.policy->min_requests : 0;
+    if (const auto reason =
+            times.policy->Unhealthy(WindowAt(times, now), minimum)) {
       if (Open(word, times, /*new_generation=*/true, now, *reason, random)) {
         return;
       }
-    } else if (probe_allowed && permit_word == word &&
-               (word & kProbeOut) != 0) {
+    } else if (probe_is_mine(word, times)) {
       if (FreeProbeSlot(word)) return;
     } else {
       return;
@@ -451,20 +472,22 @@ StateView BasicCircuitBreaker<Sync>::ViewOf(std::uint64_t word,
     case State::kClosed:
       break;
     case State::kOpen: {
-      const std::int64_t probe_at = times.origin + policy_->min_recovery_ns;
+      const std::int64_t probe_at =
+          times.origin + times.policy->min_recovery_ns;
       if (now < probe_at) {
         view.next_change = AtNs(probe_at);
         break;
       }
       view.state = State::kHalfOpen;
-      if (policy_->drain_window_before_recovery) {
+      if (times.policy->drain_window_before_recovery) {
         const OutcomeCounts window = WindowAt(times, now);
-        if (policy_->Unhealthy(window, policy_->min_requests)) {
+        if (times.policy->Unhealthy(window, times.policy->min_requests)) {
           view.state = State::kOpen;
         }
         // As outcomes roll out, the window may turn either way.
         if (window.total() != 0) {
-          view.next_change = AtNs(policy_->BucketEnd(policy_->Bucket(now)));
+          view.next_change =
+              AtNs(times.policy->BucketEnd(times.policy->Bucket(now)));
         }
       }
       break;
@@ -509,14 +532,14 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
     }
 
     BreakerSnapshot snapshot;
-    snapshot.settings = settings();
+    snapshot.settings = times.policy->settings;
     const StateView view = ViewOf(word, times, now);
     snapshot.state = view.state;
     snapshot.override_state = view.override_state;
     snapshot.next_change = view.next_change;
     snapshot.generation = times.generation;
     snapshot.proved = (word & kProved) != 0;
-    const std::int64_t probe_at = times.origin + policy_->min_recovery_ns;
+    const std::int64_t probe_at = times.origin + times.policy->min_recovery_ns;
     std::int64_t since = times.since;
     if (view.override_state == Override::kNone &&
         StateOf(word) == State::kOpen) {
@@ -581,6 +604,50 @@ std::uint64_t BasicCircuitBreaker<Sync>::asked() const {
 
 // ---------------------------------------------------------------------------
 // An operator's acts
+
+template <class Sync>
+void BasicCircuitBreaker<Sync>::SetPolicy(const Policy* policy,
+                                          TimePoint now_point, Random& random) {
+  const std::int64_t now = Ns(now_point);
+  // Before the word: whoever sees the new word sees no older policy.
+  policy_.store(policy, Sync::kRelease);
+  for (;;) {
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    Times times;
+    if (!ReadRecord(word, times)) continue;
+    if (!TimeIsCommitted(word, times, now, random)) continue;
+    const Policy& old = *times.policy;
+    if (&old == policy) return;
+
+    std::uint64_t flags = word & ~kModeMask & kFlagsMask;
+    Times next = times;
+    next.policy = policy;
+    // The moment of the probe, or of the proof.
+    next.origin += old.min_recovery_ns - policy->min_recovery_ns;
+    if ((word & kProved) != 0) {
+      next.until = std::max(now, next.origin + policy->max_recovery_ns);
+    }
+    const bool switched_off =
+        policy->settings.mode == Mode::kOff && ModeOf(word) != Mode::kOff;
+    if (switched_off) {
+      flags = StateFlags(State::kClosed) | (word & kOverrideMask);
+      next.openings = 0;
+      next.generation = times.generation + 1;
+      next.generation_start = Version(word) + 1;
+    }
+    const std::int64_t serial = old.Bucket(now) + times.serial_offset;
+    if (switched_off || policy->bucket_width_ns != old.bucket_width_ns ||
+        !window_.HasRoom(serial, policy->settings.buckets)) {
+      next.serial_offset = serial +
+                           window_.GapBefore(serial, policy->settings.buckets) -
+                           policy->Bucket(now);
+    }
+    if (Swap(word, times, flags, next, TransitionReason::kSwitchedOff, now) !=
+        0) {
+      return;
+    }
+  }
+}
 
 template <class Sync>
 void BasicCircuitBreaker<Sync>::Force(Override override_state, TimePoint until,

@@ -7,7 +7,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
+#include <utility>
 
 #include "interceptor/breaker/outcome.h"
 #include "interceptor/breaker/state.h"
@@ -18,9 +20,14 @@ namespace fusebox {
 // Counts outcomes by bucket, thread by thread, without locks.
 //
 // A bucket is named by its *serial*, a number that grows with time and that the
-// caller also moves on by kWindowGap to empty the window: the window at serial
-// s is made of the serials s - buckets + 1 to s, so counts of before the gap
-// are out of every later window, however late they are written.
+// caller also moves on by kWindowGap to empty the window: the window of n
+// buckets at serial s is made of the serials s - n + 1 to s, so counts of
+// before the gap are out of every later window, however late they are written.
+//
+// The places of buckets make a *ring*. A window of more buckets than it has
+// places for needs a wider ring, to which serials lead that are kRingStep
+// further (GapBefore()); a serial thus tells its ring, and nothing else does.
+// The rings before it stay, for those who are late.
 //
 // Good outcomes are spread, bad ones are gathered:
 //
@@ -45,7 +52,9 @@ namespace fusebox {
 // waits for anybody, and every count is in its own bucket.
 //
 // Heap bytes: S * (96 + 16 B) + 56 B, each term rounded up to 64, for S shards
-// and B buckets.
+// and B buckets. A wider ring has S * 16 P + 56 P more, for P places: as many
+// as asked for, and at least twice those of the one before. So there are at
+// most 11, all together with less than four times the places asked for at most.
 //
 // Invariants, each with the test that fails without it: scenarios of
 // model/window_model_test.cc, which also drops each memory order and each
@@ -60,7 +69,7 @@ namespace fusebox {
 //     carries the tag itself, so nothing is torn. A place comes round every B
 //     serials, and a reader is never 2^16 serials behind. Tests: TurningTwice,
 //     AfterManyJumpsTagsThatRepeatCountOnce.
-//  W3 Every serial in [first, last] that a window at `last` can hold has its
+//  W3 Every serial in [first, last] that the ring has a place for has its
 //     cell: the writer fills the cells of the skipped buckets too, and names
 //     them in `first` and `last` afterwards, with release. A reader that finds
 //     another tag there has met a writer entering the next bucket and reads the
@@ -96,6 +105,11 @@ namespace fusebox {
 //     reads the ends of calls before their beginnings finds a beginning for
 //     each end, and whoever sums a window first finds no less in the lifetime.
 //     Tests: EndsBeforeBeginnings, SlowOutcomes.
+// W10 Who knows a serial knows its ring: the ring is made before the first such
+//     serial is published, and a serial is heard of only by acquiring it (from
+//     the breaker's record, or from `last`, W7). A shard counts in one ring at
+//     a time, since `last` tells it. Tests: WiderRing, and
+//     SettingsAgainstCounts in model/breaker_model_test.cc.
 //
 // Thread-safe.
 template <class Sync>
@@ -118,33 +132,30 @@ class RollingWindow {
   // Further than the window is wide and than any thread lags behind.
   static constexpr std::int64_t kWindowGap = (std::int64_t{1} << 16) + 1;
 
-  // 1 <= buckets <= 1000, 0 <= shards <= kMaxShards.
+  // From a serial to one of the next ring; serials of one ring are closer.
+  static constexpr std::int64_t kRingStep = std::int64_t{1} << 48;
+
+  // `buckets` is that of the widest window there will be without GapBefore(). 1
+  // <= buckets <= 1000, 0 <= shards <= kMaxShards. The first serial must be
+  // below kRingStep.
   RollingWindow(int buckets, int shards)
-      : buckets_(static_cast<std::uint32_t>(buckets)),
-        shard_count_(shards),
+      : shard_count_(shards),
         owned_(shards - shards / 2),
         shard_bytes_(static_cast<std::uint32_t>(RoundUp(
             sizeof(Shard) + sizeof(Cell) * static_cast<std::size_t>(buckets)))),
-        storage_(static_cast<std::byte*>(
-            ::operator new (storage_bytes(), std::align_val_t{kLine}))),
-        ring_(new (storage_ + shard_bytes_ * static_cast<std::size_t>(shards))
-                  GatheredBucket[static_cast<std::size_t>(buckets)]) {
+        storage_(Allocate(shard_bytes_ * static_cast<std::size_t>(shards) +
+                          GatheredBytes(buckets))),
+        ring_(
+            static_cast<std::uint32_t>(buckets), shards,
+            storage_.get() + sizeof(Shard), shard_bytes_,
+            storage_.get() + shard_bytes_ * static_cast<std::size_t>(shards)) {
     for (int i = 0; i < shards; ++i) {
-      Shard* shard =
-          new (storage_ + shard_bytes_ * static_cast<std::size_t>(i)) Shard;
-      Cell* cells = Cells(*shard);
-      for (int b = 0; b < buckets; ++b) new (cells + b) Cell;
+      new (storage_.get() + shard_bytes_ * static_cast<std::size_t>(i)) Shard;
     }
   }
 
   ~RollingWindow() {
-    for (int i = 0; i < shard_count_; ++i) {
-      Shard& shard = ShardAt(i);
-      for (std::uint32_t b = 0; b < buckets_; ++b) Cells(shard)[b].~Cell();
-      shard.~Shard();
-    }
-    for (std::uint32_t b = 0; b < buckets_; ++b) ring_[b].~GatheredBucket();
-    ::operator delete (storage_, std::align_val_t{kLine});
+    for (int i = 0; i < shard_count_; ++i) ShardAt(i).~Shard();
   }
 
   RollingWindow(const RollingWindow&) = delete;
@@ -153,7 +164,29 @@ class RollingWindow {
   // Heap bytes, beside sizeof(*this).
   std::size_t storage_bytes() const {
     return shard_bytes_ * static_cast<std::size_t>(shard_count_) +
-           RoundUp(sizeof(GatheredBucket) * buckets_);
+           GatheredBytes(static_cast<int>(ring_.places)) +
+           wider_bytes_.load(Sync::kRelaxed);
+  }
+
+  // How far to move on from `serial`, which nobody is ahead of, to empty the
+  // window and have room for one of `buckets`. Allocates if there has never
+  // been room. One call at a time, after which `serial` has been left or the
+  // next call is the same.
+  std::int64_t GapBefore(std::int64_t serial, int buckets) {
+    Ring& ring = RingOf(serial);
+    const auto places = static_cast<std::uint32_t>(buckets);
+    if (places <= ring.places) return kWindowGap;
+    if (ring.wider == nullptr) {
+      const std::uint32_t wider = std::max(places, 2 * ring.places);
+      const std::size_t bytes = Ring::Bytes(wider, shard_count_);
+      ring.wider = std::make_unique<Ring>(wider, shard_count_, Allocate(bytes));
+      wider_bytes_.fetch_add(bytes, Sync::kRelaxed);
+    }
+    return kWindowGap + kRingStep;
+  }
+  // Whether a window of `buckets` has room at `serial`.
+  bool HasRoom(std::int64_t serial, int buckets) const {
+    return static_cast<std::uint32_t>(buckets) <= RingOf(serial).places;
   }
 
   // Adds one to a lifetime counter. Wait-free.
@@ -188,7 +221,7 @@ class RollingWindow {
              std::uint64_t epoch, std::int64_t bucket_end_ns) {
     if (!slow && !IsFailure(outcome)) {
       const HeldShard shard(*this);
-      if (shard && Enter(*shard, serial)) {
+      if (shard && Enter(shard, serial)) {
         shard->epoch.store(epoch, Sync::kRelaxed);
         shard->bucket_end_ns.store(bucket_end_ns, Sync::kRelaxed);
         return Increment(shard->good[static_cast<std::size_t>(outcome)]);
@@ -205,13 +238,19 @@ class RollingWindow {
     if (slow) outcomes_[kSlowWord].fetch_add(1, Sync::kRelease);
   }
 
-  // The window at `serial`, or at the newest bucket that anybody has counted in
-  // if that is later. Sees every count that happened-before the call, and some
-  // of those under way. Lock-free.
-  OutcomeCounts Sum(std::int64_t serial) const {
+  // The window of `buckets` at `serial`, or at the newest bucket that anybody
+  // has counted in if that is later. `serial` must have room for it. Sees every
+  // count that happened-before the call, and some of those under way.
+  // Lock-free.
+  OutcomeCounts Sum(std::int64_t serial, int buckets) const {
     OutcomeCounts counts;
-    while (!TrySum(serial, counts)) counts = OutcomeCounts();
+    while (!TrySum(serial, buckets, counts)) counts = OutcomeCounts();
     return counts;
+  }
+
+  // The widest there is room for.
+  OutcomeCounts Sum(std::int64_t serial) const {
+    return Sum(serial, static_cast<int>(RingOf(serial).places));
   }
 
   OutcomeCounts Lifetime() const {
@@ -278,6 +317,82 @@ class RollingWindow {
   static constexpr std::size_t RoundUp(std::size_t bytes) {
     return (bytes + kLine - 1) / kLine * kLine;
   }
+
+  static constexpr std::size_t GatheredBytes(int buckets) {
+    return RoundUp(sizeof(GatheredBucket) * static_cast<std::size_t>(buckets));
+  }
+
+  struct Free {
+    void operator()(std::byte* storage) const {
+      ::operator delete (storage, std::align_val_t{kLine});
+    }
+  };
+  using Storage = std::unique_ptr<std::byte, Free>;
+  static Storage Allocate(std::size_t bytes) {
+    return Storage(static_cast<std::byte*>(
+        ::operator new (bytes, std::align_val_t{kLine})));
+  }
+
+  // The places for the buckets of a window.
+  struct Ring {
+    // In storage of somebody else: the cells of shard i from `cells_at + i *
+    // stride_bytes` on, the gathered buckets from `gathered_at` on.
+    Ring(std::uint32_t place_count, int shards, std::byte* cells_at,
+         std::uint32_t stride_bytes, std::byte* gathered_at)
+        : places(place_count),
+          shard_count(shards),
+          stride(stride_bytes),
+          cells(cells_at),
+          gathered(new (gathered_at) GatheredBucket[place_count]) {
+      for (int i = 0; i < shards; ++i) {
+        Cell* cell = CellsOf(i);
+        for (std::uint32_t b = 0; b < places; ++b) new (cell + b) Cell;
+      }
+    }
+    // In its own.
+    Ring(std::uint32_t place_count, int shards, Storage storage)
+        : Ring(place_count, shards, storage.get(), CellBytes(place_count),
+               storage.get() + std::size_t{CellBytes(place_count)} *
+                                   static_cast<std::size_t>(shards)) {
+      own = std::move(storage);
+    }
+    ~Ring() {
+      for (int i = 0; i < shard_count; ++i) {
+        for (std::uint32_t b = 0; b < places; ++b) CellsOf(i)[b].~Cell();
+      }
+      for (std::uint32_t b = 0; b < places; ++b) gathered[b].~GatheredBucket();
+    }
+    Ring(const Ring&) = delete;
+    Ring& operator=(const Ring&) = delete;
+
+    static std::uint32_t CellBytes(std::uint32_t places) {
+      return static_cast<std::uint32_t>(RoundUp(sizeof(Cell) * places));
+    }
+    static std::size_t Bytes(std::uint32_t places, int shards) {
+      return std::size_t{CellBytes(places)} * static_cast<std::size_t>(shards) +
+             GatheredBytes(static_cast<int>(places));
+    }
+
+    Cell* CellsOf(int shard) const {
+      return std::launder(reinterpret_cast<Cell*>(
+          cells + std::size_t{stride} * static_cast<std::size_t>(shard)));
+    }
+    Cell& CellOf(int shard, std::int64_t serial) const {
+      return CellsOf(shard)[static_cast<std::uint64_t>(serial) % places];
+    }
+    GatheredBucket& GatheredOf(std::int64_t serial) const {
+      return gathered[static_cast<std::uint64_t>(serial) % places];
+    }
+
+    const std::uint32_t places;
+    const int shard_count;
+    const std::uint32_t stride;  // bytes from the cells of a shard to the next
+    std::byte* const cells;
+    GatheredBucket* const gathered;
+    std::unique_ptr<Ring> wider;  // the next one
+    Storage own;
+  };
+
   // Of the words of cells and of the gathered ring.
   static std::uint64_t CellTag(std::int64_t serial) {
     return static_cast<std::uint64_t>(serial) << 48;
@@ -290,14 +405,18 @@ class RollingWindow {
 
   Shard& ShardAt(int i) const {
     return *std::launder(reinterpret_cast<Shard*>(
-        storage_ + shard_bytes_ * static_cast<std::size_t>(i)));
+        storage_.get() + shard_bytes_ * static_cast<std::size_t>(i)));
   }
-  static Cell* Cells(Shard& shard) {
-    static_assert(sizeof(Shard) % alignof(Cell) == 0);
-    return std::launder(reinterpret_cast<Cell*>(&shard + 1));
+  // W10.
+  const Ring& RingOf(std::int64_t serial) const {
+    const Ring* ring = &ring_;
+    for (std::int64_t n = serial / kRingStep; n > 0; --n) {
+      ring = ring->wider.get();
+    }
+    return *ring;
   }
-  Cell& CellOf(Shard& shard, std::int64_t serial) const {
-    return Cells(shard)[static_cast<std::uint64_t>(serial) % buckets_];
+  Ring& RingOf(std::int64_t serial) {
+    return const_cast<Ring&>(std::as_const(*this).RingOf(serial));
   }
 
   // The shard the calling thread may write while this lives, or none (W1).
@@ -306,12 +425,14 @@ class RollingWindow {
     explicit HeldShard(RollingWindow& window) {
       const int slot = Sync::ThreadSlot();
       if (slot < window.owned_) {
+        index_ = slot;
         shard_ = &window.ShardAt(slot);
         return;
       }
       const int lent = window.shard_count_ - window.owned_;
       if (lent == 0) return;
-      Shard& shard = window.ShardAt(window.owned_ + Sync::Core() % lent);
+      index_ = window.owned_ + Sync::Core() % lent;
+      Shard& shard = window.ShardAt(index_);
       if (shard.borrowed.exchange(1, Sync::kAcquire) != 0) return;
       shard_ = &shard;
       lender_ = &shard;
@@ -323,10 +444,11 @@ class RollingWindow {
     HeldShard& operator=(const HeldShard&) = delete;
 
     explicit operator bool() const { return shard_ != nullptr; }
-    Shard& operator*() const { return *shard_; }
     Shard* operator->() const { return shard_; }
+    int index() const { return index_; }
 
    private:
+    int index_ = 0;
     Shard* shard_ = nullptr;
     Shard* lender_ = nullptr;
   };
@@ -340,41 +462,44 @@ class RollingWindow {
   // Writer only. Makes `serial` the newest bucket of the shard. False if there
   // is a newer one: a borrower before this one had a later clock or had heard
   // of a jump; the count of this one is not to be mixed with theirs.
-  bool Enter(Shard& shard, std::int64_t serial) {
-    const std::int64_t last = shard.last.load(Sync::kRelaxed);
+  bool Enter(const HeldShard& shard, std::int64_t serial) {
+    const std::int64_t last = shard->last.load(Sync::kRelaxed);
     if (serial <= last) return serial == last;
+    const Ring& ring = RingOf(serial);
     // After a long pause nothing before can be in a window with `serial`.
     const bool start_over =
-        last == kNoSerial || serial - last > std::int64_t{buckets_};
+        last == kNoSerial || serial - last > std::int64_t{ring.places};
     for (std::int64_t s = start_over ? serial : last + 1; s <= serial; ++s) {
-      Cell& cell = CellOf(shard, s);
+      Cell& cell = ring.CellOf(shard.index(), s);
       for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
-        const std::uint64_t count = shard.good[k].load(Sync::kRelaxed);
+        const std::uint64_t count = shard->good[k].load(Sync::kRelaxed);
         cell.bases[k].store(CellTag(s) | (count & ~kCellTagMask),
                             Sync::kRelease);
       }
     }
-    if (start_over) shard.first.store(serial, Sync::kRelease);
-    shard.last.store(serial, Sync::kRelease);
+    if (start_over) shard->first.store(serial, Sync::kRelease);
+    shard->last.store(serial, Sync::kRelease);
     return true;
   }
 
   // False if somebody is ahead: `serial` becomes a bucket they are in.
-  bool TrySum(std::int64_t& serial, OutcomeCounts& counts) const {
-    for (std::uint32_t i = 0; i < buckets_; ++i) {
-      if (!SumGathered(ring_[i], serial, counts)) return false;
+  bool TrySum(std::int64_t& serial, int buckets, OutcomeCounts& counts) const {
+    const Ring& ring = RingOf(serial);
+    for (std::uint32_t i = 0; i < ring.places; ++i) {
+      if (!SumGathered(ring.gathered[i], serial, buckets, counts)) return false;
     }
     for (int i = 0; i < shard_count_; ++i) {
-      if (!SumShard(ShardAt(i), serial, counts)) return false;
+      if (!SumShard(ring, i, serial, buckets, counts)) return false;
     }
     return true;
   }
 
-  bool SumShard(Shard& shard, std::int64_t& serial,
+  bool SumShard(const Ring& ring, int index, std::int64_t& serial, int buckets,
                 OutcomeCounts& counts) const {
+    Shard& shard = ShardAt(index);
     const std::int64_t last = shard.last.load(Sync::kAcquire);
     if (IsAhead(last, serial)) return false;
-    const std::int64_t oldest = serial - std::int64_t{buckets_} + 1;
+    const std::int64_t oldest = serial - buckets + 1;
     if (last < oldest) return true;
     const std::int64_t from =
         std::max(oldest, shard.first.load(Sync::kAcquire));
@@ -382,7 +507,7 @@ class RollingWindow {
       serial = from;
       return false;
     }
-    const Cell& cell = CellOf(shard, from);
+    const Cell& cell = ring.CellOf(index, from);
     for (std::size_t k = 0; k < kGoodOutcomes; ++k) {
       const std::uint64_t base = cell.bases[k].load(Sync::kAcquire);
       if ((base & kCellTagMask) != CellTag(from)) {
@@ -397,8 +522,7 @@ class RollingWindow {
   }
 
   void Gather(std::size_t word_index, std::int64_t serial) {
-    GatheredBucket& place =
-        ring_[static_cast<std::uint64_t>(serial) % buckets_];
+    GatheredBucket& place = RingOf(serial).GatheredOf(serial);
     std::int64_t used_for = place.serial.load(Sync::kRelaxed);
     while (used_for < serial) {
       if (place.serial.compare_exchange_strong(used_for, serial,
@@ -436,10 +560,10 @@ class RollingWindow {
   }
 
   bool SumGathered(const GatheredBucket& place, std::int64_t& serial,
-                   OutcomeCounts& counts) const {
+                   int buckets, OutcomeCounts& counts) const {
     const std::int64_t used_for = place.serial.load(Sync::kSeqCst);
     if (IsAhead(used_for, serial)) return false;
-    if (used_for <= serial - std::int64_t{buckets_}) return true;
+    if (used_for <= serial - buckets) return true;
     for (std::size_t k = kWords; k-- > 0;) {  // slow ones, counted last, first
       const std::uint64_t word = place.words[k].load(Sync::kSeqCst);
       if ((word & kTagMask) != Tag(used_for)) continue;
@@ -461,16 +585,16 @@ class RollingWindow {
     return true;
   }
 
-  const std::uint32_t buckets_;
   const int shard_count_;
   const int owned_;
   const std::uint32_t shard_bytes_;
-  std::byte* const storage_;
-  GatheredBucket* const ring_;
+  const Storage storage_;
+  Ring ring_;  // the first one
 
   // Gathered lifetime totals.
   std::array<Atomic<std::uint64_t>, kWords> outcomes_{};
   std::array<Atomic<std::uint64_t>, kTotals> totals_{};
+  Atomic<std::size_t> wider_bytes_{0};  // of all rings but the first
 };
 
 }  // namespace fusebox

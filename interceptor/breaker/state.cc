@@ -86,6 +86,8 @@ const char* TransitionReasonName(TransitionReason reason) {
       return "released";
     case TransitionReason::kReset:
       return "reset";
+    case TransitionReason::kSwitchedOff:
+      return "switched_off";
     case TransitionReason::kCaughtUp:
       return "caught_up";
   }

@@ -49,6 +49,7 @@ enum class TransitionReason : unsigned char {
   kForceExpired,      // the time limit of a forced state passed
   kReleased,          // an operator released it
   kReset,             // an operator reset it, or it was idle for long
+  kSwitchedOff,       // the settings say mode off now
   kCaughtUp,          // some changes were skipped: the queue was full
 };
 

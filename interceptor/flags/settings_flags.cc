@@ -64,8 +64,9 @@ std::optional<GivenSetting> Given(const absl::Flag<FlagText>& flag,
 
 }  // namespace
 
-absl::StatusOr<EffectiveSettings> ReadSettingsFlags() {
-  GivenFlags flags;
+SettingsFlags GivenSettingsFlags() {
+  SettingsFlags all;
+  GivenFlags& flags = all.flags;
   flags.preset = Given(FLAGS_fusebox_preset, "--fusebox_preset");
 #define FUSEBOX_READ_FLAG(field, range, meaning)                        \
   if (auto given = Given(FLAGS_fusebox_##field, "--fusebox_" #field)) { \
@@ -73,11 +74,15 @@ absl::StatusOr<EffectiveSettings> ReadSettingsFlags() {
   }
   FUSEBOX_SETTINGS_FIELDS(FUSEBOX_READ_FLAG)
 #undef FUSEBOX_READ_FLAG
+  all.file = absl::GetFlag(FLAGS_fusebox_settings);
+  return all;
+}
 
+absl::StatusOr<EffectiveSettings> ReadSettingsFlags() {
+  const SettingsFlags given = GivenSettingsFlags();
   SettingsFile file;
-  if (const std::string path = absl::GetFlag(FLAGS_fusebox_settings);
-      !path.empty()) {
-    absl::StatusOr<SettingsFile> read = ReadSettingsFile(path);
+  if (!given.file.empty()) {
+    absl::StatusOr<SettingsFile> read = ReadSettingsFile(given.file);
     if (absl::IsInvalidArgument(read.status())) return read.status();
     if (!read.ok()) {
       return absl::InvalidArgumentError(
@@ -85,7 +90,7 @@ absl::StatusOr<EffectiveSettings> ReadSettingsFlags() {
     }
     file = *std::move(read);
   }
-  return PutTogether(file, flags);
+  return PutTogether(file, given.flags);
 }
 
 EffectiveSettings SettingsFromFlags() {

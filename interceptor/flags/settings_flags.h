@@ -11,11 +11,21 @@
 #ifndef FUSEBOX_INTERCEPTOR_FLAGS_SETTINGS_FLAGS_H_
 #define FUSEBOX_INTERCEPTOR_FLAGS_SETTINGS_FLAGS_H_
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "interceptor/settings/effective_settings.h"
 #include "interceptor/settings/settings_fields.h"
 
 namespace fusebox {
+
+// What was given, not yet put together: for those who watch the file
+// (interceptor/admin/live_settings.h).
+struct SettingsFlags {
+  std::string file;  // of --fusebox_settings; empty: none
+  GivenFlags flags;
+};
+SettingsFlags GivenSettingsFlags();
 
 // The preset, on it the file, on that every flag that was given, also with its
 // default value (PutTogether() has the rules). For main(), after

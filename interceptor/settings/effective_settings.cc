@@ -1,6 +1,8 @@
 #include "interceptor/settings/effective_settings.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -71,7 +73,8 @@ class Layers {
  private:
   // What a message about a field of that source begins with.
   static std::string Place(const SettingSource& source) {
-    return source.kind == Kind::kFlag ? "--fusebox_" : source.place + ": ";
+    return source.kind == Kind::kFlag ? "--fusebox_"
+                                      : FormatSource(source) + ": ";
   }
 
   static std::string Describe(
@@ -113,8 +116,17 @@ std::string FormatSource(const SettingSource& source) {
     case Kind::kFile:
     case Kind::kFlag:
       return source.place;
+    case Kind::kAdmin:
+      return "admin " + source.place;
   }
   return "invalid";
+}
+
+const Settings& EffectiveSettings::SettingsOf(std::string_view method) const {
+  const Settings* const own =
+      MostSpecific(registry.method_settings, method,
+                   [](const std::string& pattern) { return pattern; });
+  return own == nullptr ? registry.settings : *own;
 }
 
 SettingSource EffectiveSettings::SourceOf(std::string_view method,
@@ -137,7 +149,8 @@ SettingSource EffectiveSettings::SourceOf(Role role, std::string_view method,
 }
 
 absl::StatusOr<EffectiveSettings> PutTogether(const SettingsFile& file,
-                                              const GivenFlags& flags) {
+                                              const GivenFlags& flags,
+                                              const GivenByAdmin& admin) {
   EffectiveSettings effective;
 
   Settings base;
@@ -155,20 +168,43 @@ absl::StatusOr<EffectiveSettings> PutTogether(const SettingsFile& file,
                                  "' is not valid: default or doctor"));
   }
 
-  const auto layer_of = [&file](const std::string& pattern) {
-    static const auto& nothing = *new GivenSettings();
+  std::set<std::string> patterns;
+  for (const auto& [pattern, methods] : file.methods) {
+    if (!methods.settings.empty()) patterns.insert(pattern);
+  }
+  for (const auto& [pattern, settings] : admin) {
+    if (pattern != "*" && !IsMethodPattern(pattern)) {
+      layers.AddError(absl::StrCat("'", pattern,
+                                   "' is not valid: *, /pkg.Service/* or "
+                                   "/pkg.Service/Method"));
+    }
+    for (const auto& [field, given] : settings) {
+      if (FindSettingsField(field) == nullptr) {
+        layers.AddError(absl::StrCat("'", field, "' is no setting"));
+      }
+    }
+    if (!settings.empty()) patterns.insert(pattern);
+  }
+  patterns.erase("*");
+
+  static const auto& nothing = *new GivenSettings();
+  const auto in_file = [&file](const std::string& pattern) {
     const auto found = file.methods.find(pattern);
     return found == file.methods.end() ? &nothing : &found->second.settings;
   };
+  const auto by_admin = [&admin](const std::string& pattern) {
+    const auto found = admin.find(pattern);
+    return found == admin.end() ? &nothing : &found->second;
+  };
   effective.registry.settings = layers.PutTogether(
-      {&file.defaults.settings, layer_of("*"), &flags.settings},
+      {&file.defaults.settings, in_file("*"), &flags.settings, by_admin("*")},
       effective.field_sources["*"]);
-  for (const auto& [pattern, methods] : file.methods) {
-    if (pattern == "*" || methods.settings.empty()) continue;
+  for (const std::string& pattern : patterns) {
     const std::string service = std::string(ServicePart(pattern)) + "*";
     effective.registry.method_settings[pattern] = layers.PutTogether(
-        {&file.defaults.settings, layer_of("*"), layer_of(service),
-         layer_of(pattern), &flags.settings},
+        {&file.defaults.settings, in_file("*"), in_file(service),
+         in_file(pattern), &flags.settings, by_admin("*"), by_admin(service),
+         by_admin(pattern)},
         effective.field_sources[pattern]);
   }
 

@@ -1,4 +1,5 @@
-// What preset, settings file and flags amount to, and which of them said what.
+// What preset, settings file, flags and administrators amount to, and which of
+// them said what.
 
 #ifndef FUSEBOX_INTERCEPTOR_SETTINGS_EFFECTIVE_SETTINGS_H_
 #define FUSEBOX_INTERCEPTOR_SETTINGS_EFFECTIVE_SETTINGS_H_
@@ -21,16 +22,17 @@ namespace fusebox {
 
 // Where a value comes from.
 struct SettingSource {
-  enum class Kind : unsigned char { kDefault, kPreset, kFile, kFlag };
+  enum class Kind : unsigned char { kDefault, kPreset, kFile, kFlag, kAdmin };
   Kind kind = Kind::kDefault;
   // kDefault: ""; kPreset: "doctor"; kFile: "orders.textproto:7:3", that is
-  // name, line and column; kFlag: "--fusebox_buckets".
+  // name, line and column; kFlag: "--fusebox_buckets"; kAdmin: who it was.
   std::string place;
 };
 
 bool operator==(const SettingSource& a, const SettingSource& b);
 
-// "default", "preset doctor", "orders.textproto:7:3", "--fusebox_buckets".
+// "default", "preset doctor", "orders.textproto:7:3", "--fusebox_buckets",
+// "admin alice".
 std::string FormatSource(const SettingSource& source);
 
 // A value that somebody gave, as text.
@@ -68,6 +70,10 @@ struct GivenFlags {
   GivenSettings settings;
 };
 
+// What administrators set while the program runs. By "*", "/pkg.Service/*" or
+// "/pkg.Service/Method".
+using GivenByAdmin = std::map<std::string, GivenSettings, std::less<>>;
+
 // What to make breakers, channels and servers with. A plain value:
 //
 //   fusebox::BreakerRegistry breakers(effective.registry);
@@ -79,6 +85,8 @@ struct EffectiveSettings {
   OutcomeRules client_outcomes = OutcomeRules(Role::kClient);
   OutcomeRules server_outcomes = OutcomeRules(Role::kServer);
 
+  // The settings of a method; of "*": those of methods without others.
+  const Settings& SettingsOf(std::string_view method) const;
   // Who said what a field ("buckets") is for a method ("/pkg.S/M").
   SettingSource SourceOf(std::string_view method, std::string_view field) const;
   // Who said what a status code amounts to.
@@ -99,14 +107,16 @@ struct EffectiveSettings {
 //   file.defaults
 //   file.methods      "*", then "/pkg.Service/*", then "/pkg.Service/Method"
 //   flags.settings    above all of it, for every method
+//   admin             "*", then "/pkg.Service/*", then "/pkg.Service/Method"
 //
 // Status codes in the same way, but there are no flags for them.
 //
-// INVALID_ARGUMENT if a value is of the wrong type, or out of range where it
-// ends up. The message has a line for each: where it stands, field, value and
-// range.
+// INVALID_ARGUMENT if an administrator's pattern or field is none, if a value
+// is of the wrong type, or out of range where it ends up. The message has a
+// line for each: where it stands, field, value and range.
 absl::StatusOr<EffectiveSettings> PutTogether(const SettingsFile& file,
-                                              const GivenFlags& flags);
+                                              const GivenFlags& flags,
+                                              const GivenByAdmin& admin = {});
 
 }  // namespace fusebox
 

@@ -82,6 +82,14 @@ const SettingsField* FindSettingsField(std::string_view name) {
   return nullptr;
 }
 
+std::string GetSettingsField(const Settings& settings, std::string_view name) {
+#define FUSEBOX_GET_FIELD(field, range, meaning) \
+  if (name == #field) return Format(settings.field);
+  FUSEBOX_SETTINGS_FIELDS(FUSEBOX_GET_FIELD)
+#undef FUSEBOX_GET_FIELD
+  return "";
+}
+
 bool SetSettingsField(Settings& settings, std::string_view name,
                       const std::string& text) {
 #define FUSEBOX_SET_FIELD(field, range, meaning) \
@@ -94,14 +102,6 @@ bool SetSettingsField(Settings& settings, std::string_view name,
   FUSEBOX_SETTINGS_FIELDS(FUSEBOX_SET_FIELD)
 #undef FUSEBOX_SET_FIELD
   return false;
-}
-
-std::string SettingsFieldText(const Settings& settings, std::string_view name) {
-#define FUSEBOX_FIELD_TEXT(field, range, meaning) \
-  if (name == #field) return Format(settings.field);
-  FUSEBOX_SETTINGS_FIELDS(FUSEBOX_FIELD_TEXT)
-#undef FUSEBOX_FIELD_TEXT
-  return "";
 }
 
 }  // namespace fusebox

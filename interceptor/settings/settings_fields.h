@@ -24,15 +24,15 @@ const std::vector<SettingsField>& SettingsFields();
 // The field of that name; null if there is none.
 const SettingsField* FindSettingsField(std::string_view name);
 
+// The value of a field as a text that SetSettingsField() takes; empty if there
+// is no such field.
+std::string GetSettingsField(const Settings& settings, std::string_view name);
+
 // Sets a field to the value that `text` stands for, in range or not
 // (ValidateSettings() judges that): 250ms, 0.5, off, true, shadow. False, and
 // nothing changed, if there is no such field or `text` is of another type.
 bool SetSettingsField(Settings& settings, std::string_view name,
                       const std::string& text);
-
-// The value of a field as SetSettingsField() takes it; empty if there is no
-// such field.
-std::string SettingsFieldText(const Settings& settings, std::string_view name);
 
 }  // namespace fusebox
 

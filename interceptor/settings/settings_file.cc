@@ -363,7 +363,7 @@ absl::StatusOr<SettingsFile> ParseSettingsFile(std::string_view text,
   return file;
 }
 
-absl::StatusOr<SettingsFile> ReadSettingsFile(const std::string& path) {
+absl::StatusOr<std::string> ReadSettingsText(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
       std::fopen(path.c_str(), "rb"), &std::fclose);
   std::string text;
@@ -377,7 +377,13 @@ absl::StatusOr<SettingsFile> ReadSettingsFile(const std::string& path) {
     return errno == ENOENT ? absl::NotFoundError(message)
                            : absl::UnavailableError(message);
   }
-  return ParseSettingsFile(text, path);
+  return text;
+}
+
+absl::StatusOr<SettingsFile> ReadSettingsFile(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadSettingsText(path);
+  if (!text.ok()) return text.status();
+  return ParseSettingsFile(*text, path);
 }
 
 }  // namespace fusebox

@@ -28,6 +28,10 @@ absl::StatusOr<SettingsFile> ParseSettingsFile(std::string_view text,
 // it has more than 1 MiB.
 absl::StatusOr<SettingsFile> ReadSettingsFile(const std::string& path);
 
+// The first step of that: what is in the file, of a longer one enough for
+// ParseSettingsFile() to see that it is too long.
+absl::StatusOr<std::string> ReadSettingsText(const std::string& path);
+
 }  // namespace fusebox
 
 #endif  // FUSEBOX_INTERCEPTOR_SETTINGS_SETTINGS_FILE_H_

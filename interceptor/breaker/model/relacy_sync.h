@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace fusebox::model {
 
@@ -78,36 +79,47 @@ template <class T>
 class Atomic {
  public:
   Atomic() : word_(0) {}
-  explicit Atomic(T value) : word_(static_cast<std::uint64_t>(value)) {}
+  explicit Atomic(T value) : word_(ToBits(value)) {}
 
   T load(Order order, Place place = Place::Here()) const {
-    return static_cast<T>(word_.Load(order, place));
+    return FromBits(word_.Load(order, place));
   }
   void store(T value, Order order, Place place = Place::Here()) {
-    word_.Store(static_cast<std::uint64_t>(value), order, place);
+    word_.Store(ToBits(value), order, place);
   }
   T exchange(T value, Order order, Place place = Place::Here()) {
-    return static_cast<T>(
-        word_.Exchange(static_cast<std::uint64_t>(value), order, place));
+    return FromBits(word_.Exchange(ToBits(value), order, place));
   }
   bool compare_exchange_strong(T& expected, T value, Order order,
                                Place place = Place::Here()) {
-    auto seen = static_cast<std::uint64_t>(expected);
-    const bool done = word_.CompareExchange(
-        seen, static_cast<std::uint64_t>(value), order, place);
-    expected = static_cast<T>(seen);
+    std::uint64_t seen = ToBits(expected);
+    const bool done = word_.CompareExchange(seen, ToBits(value), order, place);
+    expected = FromBits(seen);
     return done;
   }
   T fetch_add(T value, Order order, Place place = Place::Here()) {
-    return static_cast<T>(
-        word_.FetchAdd(static_cast<std::uint64_t>(value), order, place));
+    return FromBits(word_.FetchAdd(ToBits(value), order, place));
   }
   T fetch_and(T value, Order order, Place place = Place::Here()) {
-    return static_cast<T>(
-        word_.FetchAnd(static_cast<std::uint64_t>(value), order, place));
+    return FromBits(word_.FetchAnd(ToBits(value), order, place));
   }
 
  private:
+  static std::uint64_t ToBits(T value) {
+    if constexpr (std::is_pointer_v<T>) {
+      return reinterpret_cast<std::uintptr_t>(value);
+    } else {
+      return static_cast<std::uint64_t>(value);
+    }
+  }
+  static T FromBits(std::uint64_t bits) {
+    if constexpr (std::is_pointer_v<T>) {
+      return reinterpret_cast<T>(static_cast<std::uintptr_t>(bits));
+    } else {
+      return static_cast<T>(bits);
+    }
+  }
+
   Word word_;
 };
 
