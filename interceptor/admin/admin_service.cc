@@ -2,6 +2,7 @@
 
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
+#include <grpcpp/impl/server_initializer.h>
 #include <grpcpp/security/auth_context.h>
 
 #include <algorithm>
@@ -546,48 +547,67 @@ void BreakerAdminService::OnDone(Watcher& watcher) {
 // ---------------------------------------------------------------------------
 // On a server
 
-// What gRPC calls in BuildAndStart(), in the order of the functions below.
-class BreakerAdminService::Plugin final : public grpc::ServerBuilderPlugin {
+namespace {
+
+// A service without methods, which the server owns as it does every service
+// that a plugin registers; so what this one holds goes when the server goes,
+// and before what the thread of a notice still looks at.
+class HeldNotice final : public grpc::Service {
  public:
-  explicit Plugin(BreakerAdminService* service) : service_(*service) {}
+  explicit HeldNotice(std::unique_ptr<ShutdownNotice> notice)
+      : notice_(std::move(notice)) {}
+
+ private:
+  const std::unique_ptr<ShutdownNotice> notice_;
+};
+
+// What gRPC calls in BuildAndStart(), in the order of the functions below.
+class AdminPlugin final : public grpc::ServerBuilderPlugin {
+ public:
+  explicit AdminPlugin(BreakerAdminService* service) : service_(*service) {}
 
   std::string name() override { return "fusebox_admin"; }
   void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
     builder->RegisterService(&service_);
-    notice_ = service_.notices_
-                  .emplace_back(std::make_unique<ShutdownNotice>(
-                      *builder, [&service = service_] { service.Drain(); },
-                      kAdminShutdownNoticeMethod))
-                  .get();
+    notice_ = std::make_unique<ShutdownNotice>(
+        *builder, [&service = service_] { service.Drain(); },
+        kAdminShutdownNoticeMethod);
+    started_ = notice_.get();
   }
-  void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
+  void InitServer(grpc::ServerInitializer* initializer) override {
+    initializer->RegisterService(
+        std::make_shared<HeldNotice>(std::move(notice_)));
+  }
   void Finish(grpc::ServerInitializer* /*initializer*/) override {
-    notice_->Start();
+    started_->Start();
   }
   void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
 
  private:
   BreakerAdminService& service_;
-  ShutdownNotice* notice_ = nullptr;
+  std::unique_ptr<ShutdownNotice> notice_;
+  ShutdownNotice* started_ = nullptr;
 };
 
-class BreakerAdminService::Option final : public grpc::ServerBuilderOption {
+class AdminOption final : public grpc::ServerBuilderOption {
  public:
-  explicit Option(BreakerAdminService* service) : service_(service) {}
+  explicit AdminOption(BreakerAdminService* service) : service_(service) {}
 
   void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
                          plugins) override {
-    plugins->push_back(std::make_unique<Plugin>(service_));
+    plugins->push_back(std::make_unique<AdminPlugin>(service_));
   }
 
  private:
   BreakerAdminService* const service_;
 };
 
+}  // namespace
+
 void ServeBreakerAdmin(grpc::ServerBuilder& builder,
                        BreakerAdminService* service) {
-  builder.SetOption(std::make_unique<BreakerAdminService::Option>(service));
+  builder.SetOption(std::make_unique<AdminOption>(service));
 }
 
 }  // namespace fusebox

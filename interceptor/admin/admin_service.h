@@ -10,8 +10,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -26,7 +26,6 @@
 namespace fusebox {
 
 class LiveSettings;
-class ShutdownNotice;
 
 // A call of the service, before anything is done.
 struct AdminCall {
@@ -133,11 +132,7 @@ class BreakerAdminService final : public v1::BreakerAdmin::CallbackService {
       const v1::WatchBreakersRequest* request) override;
 
  private:
-  friend void ServeBreakerAdmin(grpc::ServerBuilder& builder,
-                                BreakerAdminService* service);
   class Watcher;
-  class Plugin;
-  class Option;
 
   // Whether the call may go on; `who` is set if so.
   grpc::Status Permit(const AdminCall& call, std::string& who) const;
@@ -169,15 +164,12 @@ class BreakerAdminService final : public v1::BreakerAdmin::CallbackService {
   OperatorActs& acts_;
   const BreakerAdminOptions options_;
   const OperatorActs::Log log_;
-  std::uint64_t listener_ = 0;
+  const std::uint64_t listener_;
 
   mutable Mutex mu_;
   std::condition_variable_any watcher_gone_;
   std::unordered_set<Watcher*> watchers_ FUSEBOX_GUARDED_BY(mu_);
   bool drained_ FUSEBOX_GUARDED_BY(mu_) = false;
-
-  // Of the servers it is on.
-  std::vector<std::unique_ptr<ShutdownNotice>> notices_;
 };
 
 // Puts `service` on the server that `builder` builds, drained when

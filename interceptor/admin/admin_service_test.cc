@@ -24,6 +24,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "interceptor/admin/live_settings.h"
+#include "interceptor/settings/effective_settings.h"
 #include "interceptor/settings/settings_fields.h"
 #include "proto/fusebox/v1/admin.grpc.pb.h"
 
@@ -166,6 +168,7 @@ class AdminServiceTest : public ::testing::Test {
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
     if (address.empty()) address = absl::StrCat("127.0.0.1:", port);
+    address_ = address;
     channel_ = grpc::CreateCustomChannel(address, client_side, arguments);
     stub_ = v1::BreakerAdmin::NewStub(channel_);
   }
@@ -251,6 +254,7 @@ class AdminServiceTest : public ::testing::Test {
   OperatorActs acts_;
   std::unique_ptr<BreakerAdminService> service_;
   std::unique_ptr<grpc::Server> server_;
+  std::string address_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::BreakerAdmin::Stub> stub_;
 
@@ -545,6 +549,138 @@ TEST_F(AdminServiceTest, WithoutLiveSettingsThereIsNoUpdate) {
   EXPECT_THAT(breaker_.config_sources(), IsEmpty());
 }
 
+class AdminSettingsTest : public AdminServiceTest {
+ protected:
+  AdminSettingsTest() : live_(&registry_, InForce(), {}) {
+    BreakerAdminOptions options;
+    options.allow_changes = true;
+    options.live_settings = &live_;
+    Start(std::move(options));
+  }
+  ~AdminSettingsTest() override { StopServer(); }
+
+  static EffectiveSettings InForce() {
+    return *PutTogether(SettingsFile(), GivenFlags());
+  }
+  std::string Update(const v1::BreakerSettings& config,
+                     const std::vector<std::string>& paths = {},
+                     bool validate_only = false, const std::string& etag = "") {
+    v1::UpdateBreakerRequest request;
+    request.mutable_breaker()->set_name(kHelloName);
+    request.mutable_breaker()->set_etag(etag);
+    *request.mutable_breaker()->mutable_config() = config;
+    for (const std::string& path : paths) {
+      request.mutable_update_mask()->add_paths(path);
+    }
+    request.set_validate_only(validate_only);
+    request.set_comment("INC-8");
+    return Call(&v1::BreakerAdmin::Stub::UpdateBreaker, request, breaker_,
+                {{"fusebox-operator", "alice"}});
+  }
+  Settings Running() {
+    return registry_.Snapshot(Role::kServer, "", kHello)->settings;
+  }
+
+  LiveSettings live_;
+};
+
+TEST_F(AdminSettingsTest, AnUpdateReachesTheBreakerAndSaysWhoDidIt) {
+  v1::BreakerSettings config;
+  config.set_min_recovery("250ms");
+  config.set_buckets(5);
+  config.set_mode(v1::BreakerSettings::SHADOW);
+  config.set_jitter(0.25);
+  ASSERT_EQ(Update(config), "");
+  EXPECT_EQ(Running().min_recovery, std::chrono::milliseconds(250));
+  EXPECT_EQ(Running().buckets, 5);
+  EXPECT_EQ(Running().mode, Mode::kShadow);
+  EXPECT_EQ(Running().jitter, 0.25);
+  EXPECT_EQ(Running().max_recovery, Settings().max_recovery);
+  EXPECT_EQ(breaker_.config().min_recovery(), "250ms");
+  EXPECT_THAT(breaker_.config_sources().at("min_recovery"),
+              HasSubstr("admin alice (not verified"));
+  EXPECT_EQ(breaker_.config_sources().at("max_recovery"), "default");
+  EXPECT_EQ(breaker_.config_sources().size(), SettingsFields().size());
+  // Another method has what it had.
+  EXPECT_EQ(registry_.Snapshot(Role::kServer, "", "/greeter.v1.Greeter/SayBye")
+                ->settings,
+            Settings());
+  ASSERT_EQ(breaker_.transitions_size(), 1);
+  EXPECT_EQ(breaker_.transitions(0).act(), "update");
+  EXPECT_EQ(breaker_.transitions(0).detail(),
+            "buckets=5 jitter=0.25 min_recovery=250ms mode=shadow");
+  EXPECT_EQ(breaker_.transitions(0).comment(), "INC-8");
+}
+
+TEST_F(AdminSettingsTest, TheMaskSaysWhatIsMeantAndWhatIsTakenBack) {
+  v1::BreakerSettings config;
+  config.set_buckets(5);
+  config.set_min_requests(3);
+  ASSERT_EQ(Update(config, {"config.buckets"}), "");
+  EXPECT_EQ(Running().buckets, 5);
+  EXPECT_EQ(Running().min_requests, Settings().min_requests);
+  ASSERT_EQ(Update(config, {"config"}), "");
+  EXPECT_EQ(Running().min_requests, 3);
+  config.clear_buckets();
+  ASSERT_EQ(Update(config, {"config.buckets"}), "");
+  EXPECT_EQ(Running().buckets, Settings().buckets);
+  EXPECT_EQ(Running().min_requests, 3);
+  EXPECT_EQ(breaker_.config_sources().at("buckets"), "default");
+}
+
+TEST_F(AdminSettingsTest, OnlyLookingChangesNothing) {
+  v1::BreakerSettings config;
+  config.set_buckets(5);
+  ASSERT_EQ(Update(config, {}, /*validate_only=*/true), "");
+  EXPECT_EQ(breaker_.config().buckets(), 5);
+  EXPECT_EQ(Running(), Settings());
+  EXPECT_THAT(history_.Last(), IsEmpty());
+  config.set_buckets(0);
+  EXPECT_THAT(Update(config, {}, /*validate_only=*/true),
+              AllOf(HasSubstr("3: "), HasSubstr("buckets"), HasSubstr("0"),
+                    HasSubstr("[1, 1000]")));
+}
+
+TEST_F(AdminSettingsTest, BadUpdatesAreRefusedAndSaidWhy) {
+  v1::BreakerSettings config;
+  EXPECT_THAT(Update(config), HasSubstr("3: update_mask: names nothing"));
+  config.set_buckets(1001);
+  EXPECT_THAT(Update(config), AllOf(HasSubstr("3: "), HasSubstr("buckets"),
+                                    HasSubstr("1001"), HasSubstr("[1, 1000]")));
+  config.set_buckets(5);
+  for (const char* path : {"state", "config.", "config.colour", "name", "*",
+                           "configuration", "config.buckets.x"}) {
+    EXPECT_EQ(Update(config, {path}),
+              absl::StrCat("3: update_mask: '", path,
+                           "' cannot be changed: config, or config.FIELD"));
+  }
+  config.set_min_recovery("soon");
+  EXPECT_THAT(Update(config), AllOf(HasSubstr("3: "), HasSubstr("min_recovery"),
+                                    HasSubstr("soon")));
+  config.set_min_recovery("1m");  // not together with max_recovery
+  EXPECT_THAT(Update(config), AllOf(HasSubstr("3: "), HasSubstr("max_rec")));
+  config.Clear();
+  config.set_mode(v1::BreakerSettings::MODE_UNSPECIFIED);
+  EXPECT_THAT(Update(config), AllOf(HasSubstr("3: "), HasSubstr("mode")));
+  config.Clear();
+  config.set_jitter(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_THAT(Update(config), AllOf(HasSubstr("3: "), HasSubstr("jitter")));
+  EXPECT_EQ(Running(), Settings());
+}
+
+TEST_F(AdminSettingsTest, AnUpdateChangesTheEtag) {
+  ASSERT_EQ(Get(), "");
+  const std::string etag = breaker_.etag();
+  v1::BreakerSettings config;
+  config.set_buckets(5);
+  ASSERT_EQ(Update(config, {}, false, etag), "");
+  config.set_buckets(6);
+  EXPECT_THAT(Update(config, {}, false, etag), HasSubstr("10: etag: "));
+  EXPECT_THAT(Update(config, {}, /*validate_only=*/true, etag),
+              HasSubstr("10: etag: "));
+  EXPECT_EQ(Running().buckets, 5);
+}
+
 // ---------------------------------------------------------------------------
 // Who may
 
@@ -803,9 +939,14 @@ TEST_F(AdminServiceTest, WhoResumesTooLateLearnsWhatIsLost) {
 }
 
 TEST_F(AdminServiceTest, WhoReadsSlowlyLearnsWhatIsLost) {
-  // Comments make the messages large enough to fill the connection.
   StartWritable();
-  WatchStream watch(*stub_);
+  // Takes 64 KiB of what is not read, and no more.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65536);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  const auto stub = v1::BreakerAdmin::NewStub(grpc::CreateCustomChannel(
+      address_, grpc::InsecureChannelCredentials(), arguments));
+  WatchStream watch(*stub);
   watch.Initial();
   constexpr std::uint64_t kMany = 4000;
   OperatorActs::Request request;

@@ -43,14 +43,18 @@ class ShutdownNotice final : public grpc::Service {
                  const char* method = kShutdownNoticeMethod);
   ~ShutdownNotice() override;
 
-  // To be called when the server has started.
+  // To be called when the server has started, and before it can be gone.
   void Start();
 
  private:
+  struct Call;
+
+  void Request();
   void Run();
 
   const std::function<void()> notify_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<Call> requested_;  // the call that is to come
   std::thread thread_;
 };
 
