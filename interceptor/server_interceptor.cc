@@ -517,6 +517,7 @@ ServerGuard::~ServerGuard() = default;
 
 bool ServerGuard::IsExempt(std::string_view method) const {
   return IsNeverGuarded(method) || method == kShutdownNoticeMethod ||
+         method == kAdminShutdownNoticeMethod ||
          std::any_of(unguarded_services_.begin(), unguarded_services_.end(),
                      [method](const std::string& service) {
                        return StartsWith(method, "/" + service + "/");

@@ -27,7 +27,8 @@ ParsedFlags Error(std::string text) {
 }  // namespace
 
 ParsedFlags ParseFlags(const std::vector<std::string_view>& arguments,
-                       const std::vector<Flag>& flags) {
+                       const std::vector<Flag>& flags,
+                       std::vector<std::string>* operands) {
   // Help first: who asks for it wants no lecture on the other arguments.
   if (std::any_of(arguments.begin(), arguments.end(), IsHelp)) {
     ParsedFlags parsed;
@@ -36,6 +37,16 @@ ParsedFlags ParseFlags(const std::vector<std::string_view>& arguments,
   }
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];
+    if (operands != nullptr && argument == "--") {
+      operands->insert(operands->end(),
+                       arguments.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+                       arguments.end());
+      break;
+    }
+    if (operands != nullptr && (argument.empty() || argument[0] != '-')) {
+      operands->emplace_back(argument);
+      continue;
+    }
     if (argument.size() < 2 || argument[0] != '-') {
       return Error("unexpected argument \"" + std::string(argument) + "\"");
     }

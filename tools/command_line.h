@@ -33,9 +33,12 @@ struct ParsedFlags {
 };
 
 // Reads "--name=value" and "--name value", also with one dash. "--help",
-// "-help" and "-h" ask for help. Anything else is an error.
+// "-help" and "-h" ask for help. What does not begin with a dash, and all that
+// comes after "--", is added to `operands`, or an error without it. Anything
+// else is an error.
 ParsedFlags ParseFlags(const std::vector<std::string_view>& arguments,
-                       const std::vector<Flag>& flags);
+                       const std::vector<Flag>& flags,
+                       std::vector<std::string>* operands = nullptr);
 
 }  // namespace fusebox
 

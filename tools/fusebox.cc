@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "tools/command_line.h"
+#include "tools/ctl_command.h"
 #include "tools/probe_command.h"
 #include "tools/replay_command.h"
+#include "tools/top_command.h"
 
 namespace fusebox {
 namespace {
@@ -20,9 +22,12 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
+    {"ctl", "looks at the breakers of a running process, and acts on them",
+     &RunCtl},
     {"probe", "asks a gRPC server for its health", &RunProbe},
     {"replay", "runs a recorded trace through real circuit breakers",
      &RunReplay},
+    {"top", "shows the breakers of a running process, live", &RunTop},
 };
 
 void PrintHelp(std::FILE* out) {

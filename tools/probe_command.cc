@@ -1,38 +1,26 @@
 #include "tools/probe_command.h"
 
-#include <grpc/grpc.h>
-#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/security/tls_certificate_verifier.h>
-#include <grpcpp/security/tls_credentials_options.h>
 #include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <thread>
-#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "proto/grpc/health/v1/health.grpc.pb.h"
+#include "tools/channel_flags.h"
 #include "tools/command_line.h"
 
 namespace fusebox {
@@ -89,26 +77,12 @@ enum ProbeExitCode : int {
 };
 
 struct Options {
-  std::string address;
+  ChannelFlags channel;
   std::string service;
   bool watch = false;
   bool list = false;
-  std::string connect_timeout_text = "1s";
-  std::string rpc_timeout_text = "1s";
-  std::vector<std::string> headers_text;
   std::string user_agent = "fusebox_probe";
   bool verbose = false;
-  bool tls = false;
-  bool tls_no_verify = false;
-  std::string tls_ca_cert;
-  std::string tls_client_cert;
-  std::string tls_client_key;
-  std::string tls_server_name;
-
-  // Made from the texts by Check().
-  absl::Duration connect_timeout;
-  absl::Duration rpc_timeout;
-  std::vector<std::pair<std::string, std::string>> headers;
 };
 
 template <class... Parts>
@@ -119,147 +93,14 @@ void Complain(const Parts&... parts) {
 // ---------------------------------------------------------------------------
 // What was asked for. Each function returns what is wrong, or nothing.
 
-using Problem = std::optional<std::string>;
-
-Problem ReadTimeout(const char* flag, const std::string& text,
-                    absl::Duration& timeout) {
-  if (absl::ParseDuration(text, &timeout) && timeout > absl::ZeroDuration() &&
-      timeout <= absl::Hours(24 * 365)) {
-    return std::nullopt;
-  }
-  return absl::StrCat(
-      flag, " is a time above 0 and up to a year, like 1s, not \"", text, "\"");
-}
-
-grpc_slice SliceOf(const std::string& text) {
-  return grpc_slice_from_static_buffer(text.data(), text.size());
-}
-
-Problem ReadHeader(const std::string& text,
-                   std::pair<std::string, std::string>& header) {
-  const std::string::size_type colon = text.find(':');
-  if (colon == std::string::npos) {
-    return absl::StrCat("-rpc-header is \"name: value\", not \"", text, "\"");
-  }
-  header.first =
-      absl::AsciiStrToLower(absl::StripAsciiWhitespace(text.substr(0, colon)));
-  header.second =
-      std::string(absl::StripAsciiWhitespace(text.substr(colon + 1)));
-  // gRPC aborts on what it does not allow; the value may be a secret.
-  if (grpc_header_key_is_legal(SliceOf(header.first)) == 0 ||
-      absl::StartsWith(header.first, "grpc-")) {
-    return absl::StrCat("-rpc-header: \"", header.first,
-                        "\" is no name that a caller may set");
-  }
-  if (grpc_is_binary_header(SliceOf(header.first)) == 0 &&
-      grpc_header_nonbin_value_is_legal(SliceOf(header.second)) == 0) {
-    return absl::StrCat("-rpc-header: the value of \"", header.first,
-                        "\" is not printable ASCII");
-  }
-  return std::nullopt;
-}
-
-Problem CheckTls(const Options& options) {
-  if (!options.tls) {
-    const std::pair<const char*, bool> given[] = {
-        {"-tls-no-verify", options.tls_no_verify},
-        {"-tls-ca-cert", !options.tls_ca_cert.empty()},
-        {"-tls-client-cert", !options.tls_client_cert.empty()},
-        {"-tls-client-key", !options.tls_client_key.empty()},
-        {"-tls-server-name", !options.tls_server_name.empty()},
-    };
-    for (const auto& [flag, is_given] : given) {
-      if (is_given) return absl::StrCat(flag, " needs -tls");
-    }
-  }
-  if (options.tls_no_verify) {
-    const char* useless = !options.tls_ca_cert.empty() ? "-tls-ca-cert"
-                          : !options.tls_server_name.empty()
-                              ? "-tls-server-name"
-                              : nullptr;
-    if (useless != nullptr) {
-      return absl::StrCat(useless, " and -tls-no-verify exclude each other");
-    }
-  }
-  if (options.tls_client_cert.empty() != options.tls_client_key.empty()) {
-    return "-tls-client-cert and -tls-client-key need each other";
-  }
-  return std::nullopt;
-}
-
 Problem Check(Options& options) {
-  if (options.address.empty()) return "-addr is missing";
   if (options.watch && options.list) {
     return "-watch and -list exclude each other";
   }
   if (options.list && !options.service.empty()) {
     return "-list and -service exclude each other";
   }
-  if (Problem problem =
-          ReadTimeout("-connect-timeout", options.connect_timeout_text,
-                      options.connect_timeout)) {
-    return problem;
-  }
-  if (Problem problem = ReadTimeout("-rpc-timeout", options.rpc_timeout_text,
-                                    options.rpc_timeout)) {
-    return problem;
-  }
-  for (const std::string& text : options.headers_text) {
-    if (Problem problem = ReadHeader(text, options.headers.emplace_back())) {
-      return problem;
-    }
-  }
-  return CheckTls(options);
-}
-
-Problem ReadPem(const char* flag, const std::string& path, std::string& pem) {
-  if (path.empty()) return std::nullopt;
-  std::ifstream file(path, std::ios::binary);
-  pem.assign(std::istreambuf_iterator<char>(file), {});
-  if (!file) {
-    return absl::StrCat(flag, ": ", path, ": ",
-                        std::generic_category().message(errno));
-  }
-  if (!absl::StrContains(pem, "-----BEGIN ")) {
-    return absl::StrCat(flag, ": ", path, ": not a PEM file");
-  }
-  return std::nullopt;
-}
-
-Problem MakeCredentials(const Options& options,
-                        std::shared_ptr<grpc::ChannelCredentials>& made) {
-  if (!options.tls) {
-    made = grpc::InsecureChannelCredentials();
-    return std::nullopt;
-  }
-  grpc::SslCredentialsOptions pem;
-  for (const auto& [flag, path, text] :
-       {std::tuple("-tls-ca-cert", &options.tls_ca_cert, &pem.pem_root_certs),
-        std::tuple("-tls-client-cert", &options.tls_client_cert,
-                   &pem.pem_cert_chain),
-        std::tuple("-tls-client-key", &options.tls_client_key,
-                   &pem.pem_private_key)}) {
-    if (Problem problem = ReadPem(flag, *path, *text)) return problem;
-  }
-  if (!options.tls_no_verify) {
-    made = grpc::SslCredentials(pem);
-    return std::nullopt;
-  }
-  // The only way to a connection that is not verified.
-  grpc::experimental::TlsChannelCredentialsOptions unverified;
-  unverified.set_verify_server_certs(false);
-  unverified.set_check_call_host(false);
-  unverified.set_certificate_verifier(
-      std::make_shared<grpc::experimental::NoOpCertificateVerifier>());
-  if (!pem.pem_cert_chain.empty()) {
-    unverified.set_certificate_provider(
-        std::make_shared<grpc::experimental::StaticDataCertificateProvider>(
-            std::vector<grpc::experimental::IdentityKeyCertPair>{
-                {pem.pem_private_key, pem.pem_cert_chain}}));
-    unverified.watch_identity_key_cert_pairs();
-  }
-  made = grpc::experimental::TlsCredentials(unverified);
-  return std::nullopt;
+  return CheckChannelFlags(options.channel);
 }
 
 // ---------------------------------------------------------------------------
@@ -284,26 +125,17 @@ class Prober {
   Prober(const Options& options,
          const std::shared_ptr<grpc::ChannelCredentials>& credentials)
       : options_(options) {
-    grpc::ChannelArguments arguments;
-    arguments.SetUserAgentPrefix(options.user_agent);
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    // Several attempts fit into a timeout of a second.
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-    if (!options.tls_server_name.empty()) {
-      arguments.SetSslTargetNameOverride(options.tls_server_name);
-    }
-    channel_ =
-        grpc::CreateCustomChannel(options.address, credentials, arguments);
+    channel_ = MakeChannel(options.channel, credentials, options.user_agent);
     stub_ = Health::NewStub(channel_);
   }
 
   ProbeExitCode Run() {
     const absl::Time start = absl::Now();
-    if (!channel_->WaitForConnected(In(options_.connect_timeout))) {
-      Complain("timeout: could not connect to \"", options_.address,
-               "\" within ", absl::FormatDuration(options_.connect_timeout),
-               ": ", WhyNotConnected());
+    if (!channel_->WaitForConnected(In(options_.channel.connect_timeout))) {
+      Complain("timeout: could not connect to \"", options_.channel.address,
+               "\" within ",
+               absl::FormatDuration(options_.channel.connect_timeout), ": ",
+               WhyNotConnected());
       return kNotConnected;
     }
     const absl::Time connected = absl::Now();
@@ -320,9 +152,7 @@ class Prober {
 
  private:
   void Prepare(grpc::ClientContext& context) const {
-    for (const auto& [name, value] : options_.headers) {
-      context.AddMetadata(name, value);
-    }
+    AddHeaders(options_.channel, context);
   }
 
   // Only a call is told.
@@ -340,7 +170,7 @@ class Prober {
   ProbeExitCode Fail(const grpc::Status& status, const char* what) const {
     if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
       Complain("timeout: ", what, " did not answer within ",
-               absl::FormatDuration(options_.rpc_timeout));
+               absl::FormatDuration(options_.channel.rpc_timeout));
     } else if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
       Complain("error: this server does not implement ", what, ": ",
                status.error_message());
@@ -362,7 +192,7 @@ class Prober {
   ProbeExitCode CheckOnce() {
     grpc::ClientContext context;
     Prepare(context);
-    context.set_deadline(In(options_.rpc_timeout));
+    context.set_deadline(In(options_.channel.rpc_timeout));
     HealthCheckResponse response;
     const grpc::Status status = stub_->Check(&context, Request(), &response);
     if (!status.ok()) return Fail(status, "grpc.health.v1.Health/Check");
@@ -377,7 +207,7 @@ class Prober {
   ProbeExitCode List() {
     grpc::ClientContext context;
     Prepare(context);
-    context.set_deadline(In(options_.rpc_timeout));
+    context.set_deadline(In(options_.channel.rpc_timeout));
     HealthListResponse response;
     const grpc::Status status =
         stub_->List(&context, HealthListRequest(), &response);
@@ -457,7 +287,7 @@ ProbeExitCode Prober::Watch() {
   grpc::Status status;
   std::optional<HealthCheckResponse::ServingStatus> last;
   bool late = false;
-  const auto first_by = In(options_.rpc_timeout);
+  const auto first_by = In(options_.channel.rpc_timeout);
   for (;;) {
     void* tag = nullptr;
     bool ok = false;
@@ -497,44 +327,34 @@ ProbeExitCode Prober::Watch() {
 }
 
 void SayOptions(const Options& options) {
+  const ChannelFlags& channel = options.channel;
   const auto name_of = [](std::string* out, const auto& header) {
     absl::StrAppend(out, header.first);
   };
-  Complain("addr=", options.address, " service=\"", options.service,
-           "\" connect-timeout=", absl::FormatDuration(options.connect_timeout),
-           " rpc-timeout=", absl::FormatDuration(options.rpc_timeout),
+  Complain("addr=", channel.address, " service=\"", options.service,
+           "\" connect-timeout=", absl::FormatDuration(channel.connect_timeout),
+           " rpc-timeout=", absl::FormatDuration(channel.rpc_timeout),
            " user-agent=", options.user_agent,
-           " headers=", absl::StrJoin(options.headers, ",", name_of),
-           options.tls ? " tls" : " plaintext",
-           options.tls_no_verify ? " no-verify" : "",
-           options.tls_ca_cert.empty() ? "" : " ca-cert=", options.tls_ca_cert,
-           options.tls_client_cert.empty() ? "" : " client-cert=",
-           options.tls_client_cert,
-           options.tls_server_name.empty() ? "" : " server-name=",
-           options.tls_server_name);
+           " headers=", absl::StrJoin(channel.headers, ",", name_of),
+           channel.tls ? " tls" : " plaintext",
+           channel.tls_no_verify ? " no-verify" : "",
+           channel.tls_ca_cert.empty() ? "" : " ca-cert=", channel.tls_ca_cert,
+           channel.tls_client_cert.empty() ? "" : " client-cert=",
+           channel.tls_client_cert,
+           channel.tls_server_name.empty() ? "" : " server-name=",
+           channel.tls_server_name);
 }
 
 }  // namespace
 
 int RunProbe(const std::vector<std::string_view>& arguments) {
   Options options;
-  const ParsedFlags flags =
-      ParseFlags(arguments, {{"addr", &options.address},
-                             {"service", &options.service},
-                             {"watch", &options.watch},
-                             {"list", &options.list},
-                             {"connect-timeout", &options.connect_timeout_text},
-                             {"rpc-timeout", &options.rpc_timeout_text},
-                             {"rpc-header", &options.headers_text},
-                             {"user-agent", &options.user_agent},
-                             {"verbose", &options.verbose},
-                             {"v", &options.verbose},
-                             {"tls", &options.tls},
-                             {"tls-no-verify", &options.tls_no_verify},
-                             {"tls-ca-cert", &options.tls_ca_cert},
-                             {"tls-client-cert", &options.tls_client_cert},
-                             {"tls-client-key", &options.tls_client_key},
-                             {"tls-server-name", &options.tls_server_name}});
+  std::vector<Flag> known = {
+      {"service", &options.service}, {"watch", &options.watch},
+      {"list", &options.list},       {"user-agent", &options.user_agent},
+      {"verbose", &options.verbose}, {"v", &options.verbose}};
+  AddChannelFlags(options.channel, known);
+  const ParsedFlags flags = ParseFlags(arguments, known);
   if (flags.help) {
     std::fputs(kHelp, stdout);
     return kServing;
@@ -547,17 +367,14 @@ int RunProbe(const std::vector<std::string_view>& arguments) {
     return kMisused;
   }
 
-  // gRPC's own log would only say again, and less clearly, what is said here.
-  if (!options.verbose && std::getenv("GRPC_VERBOSITY") == nullptr) {
-    gpr_set_log_function([](gpr_log_func_args*) {});
-  }
+  if (!options.verbose) SilenceGrpc();
   if (options.watch) {
     // Before gRPC starts its threads, which would take them otherwise.
     const sigset_t signals = EndSignals();
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   }
   std::shared_ptr<grpc::ChannelCredentials> credentials;
-  if ((problem = MakeCredentials(options, credentials))) {
+  if ((problem = MakeCredentials(options.channel, credentials))) {
     Complain(*problem);
     return kMisused;
   }

@@ -17,9 +17,11 @@
 
 namespace fusebox {
 
-// The name of the method by which a notice is known to its server. No URL path
-// looks like that, so reflection does not list it.
+// The names of the methods by which notices are known to their server, one for
+// each. No URL path looks like that, so reflection does not list them.
 inline constexpr char kShutdownNoticeMethod[] = "fusebox.ShutdownNotice";
+inline constexpr char kAdminShutdownNoticeMethod[] =
+    "fusebox.AdminShutdownNotice";
 
 // Calls a function once, when the server begins to shut down.
 //
@@ -35,18 +37,24 @@ inline constexpr char kShutdownNoticeMethod[] = "fusebox.ShutdownNotice";
 class ShutdownNotice final : public grpc::Service {
  public:
   // Registers with `builder`. `notify` is called on a thread of the notice, and
-  // Server::Shutdown() goes on meanwhile.
-  ShutdownNotice(grpc::ServerBuilder& builder, std::function<void()> notify);
+  // Server::Shutdown() goes on meanwhile. `method`: one of the names above,
+  // which no other notice of that server has.
+  ShutdownNotice(grpc::ServerBuilder& builder, std::function<void()> notify,
+                 const char* method = kShutdownNoticeMethod);
   ~ShutdownNotice() override;
 
-  // To be called when the server has started.
+  // To be called when the server has started, and before it can be gone.
   void Start();
 
  private:
+  struct Call;
+
+  void Request();
   void Run();
 
   const std::function<void()> notify_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<Call> requested_;  // the call that is to come
   std::thread thread_;
 };
 
