@@ -96,4 +96,12 @@ bool SetSettingsField(Settings& settings, std::string_view name,
   return false;
 }
 
+std::string SettingsFieldText(const Settings& settings, std::string_view name) {
+#define FUSEBOX_FIELD_TEXT(field, range, meaning) \
+  if (name == #field) return Format(settings.field);
+  FUSEBOX_SETTINGS_FIELDS(FUSEBOX_FIELD_TEXT)
+#undef FUSEBOX_FIELD_TEXT
+  return "";
+}
+
 }  // namespace fusebox

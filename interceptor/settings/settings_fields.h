@@ -30,6 +30,10 @@ const SettingsField* FindSettingsField(std::string_view name);
 bool SetSettingsField(Settings& settings, std::string_view name,
                       const std::string& text);
 
+// The value of a field as SetSettingsField() takes it; empty if there is no
+// such field.
+std::string SettingsFieldText(const Settings& settings, std::string_view name);
+
 }  // namespace fusebox
 
 #endif  // FUSEBOX_INTERCEPTOR_SETTINGS_SETTINGS_FIELDS_H_
