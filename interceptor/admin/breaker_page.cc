@@ -212,10 +212,10 @@ std::optional<HttpResponse> BreakerPage::RefusePost(
     return Refuse(403, absl::StrCat("origin '", PrintableText(origin),
                                     "' is not this page"));
   }
-  const std::string_view type = request.Header("Content-Type");
-  if (!SameText(absl::StripAsciiWhitespace(
-                    std::string(type.substr(0, type.find(';')))),
-                "application/json")) {
+  std::string type(request.Header("Content-Type"));
+  type.resize(std::min(type.size(), type.find(';')));
+  absl::StripTrailingAsciiWhitespace(&type);
+  if (!SameText(type, "application/json")) {
     return Refuse(415, "the content type has to be application/json");
   }
   return std::nullopt;

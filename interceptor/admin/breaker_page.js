@@ -97,12 +97,18 @@ function splitMethod(method) {
                      [method, ''];
 }
 
-// A name as it may stand between other words: what reorders text stays inside.
-const isolated = (text) => `\u2068${text}\u2069`;
+// Text from elsewhere as it may stand between other words: characters that
+// cannot be seen, or that reorder others, are written out; letters that run from
+// right to left stay among themselves.
+function foreign(text) {
+  const visible = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) =>
+      `\\u{${c.codePointAt(0).toString(16)}}`);
+  return /[^\0-\x7f]/.test(visible) ? `\u2068${visible}\u2069` : visible;
+}
 
 function placeOf(b) {
   if (b.role === 'server') return 'server';
-  return b.target ? `client of ${isolated(b.target)}` : 'client';
+  return b.target ? `client of ${foreign(b.target)}` : 'client';
 }
 
 function shown(b) {
@@ -276,7 +282,9 @@ function take(answer) {
     let entry = known.get(key);
     if (!entry) {
       const [method, service] = splitMethod(b.method);
-      entry = {key, method, service, place: placeOf(b), version: 0};
+      entry = {key, version: 0, method: foreign(method)};
+      entry.place = [service && foreign(service), placeOf(b)].filter(Boolean).
+          join(' · ');
       entry.text = `${b.method} ${b.target} ${b.role}`.toLowerCase();
       known.set(key, entry);
     } else if (shown(entry.b) !== shown(b)) {
@@ -386,8 +394,7 @@ function writeRow(row, entry) {
   setPill(p.pill, state);
   setText(p.mode, b.mode === 'enforce' ? '' : b.mode);
   setText(p.name, entry.method);
-  setText(p.place, entry.service ? `${entry.service} · ${entry.place}` :
-                                   entry.place);
+  setText(p.place, entry.place);
 
   const {class: name, share, threshold} = b.nearest;
   const what = name === 'failure' ? '' : ` ${CLASSES[name]}`;
@@ -504,7 +511,7 @@ function drawHead() {
   const alarms = [];
   if (counts.open) alarms.push(`${counts.open} open`);
   if (counts.forced) alarms.push(`${counts.forced} forced`);
-  const name = info?.title || location.host;
+  const name = foreign(info?.title || location.host);
   const title = `${alarms.length ? `(${alarms.join(', ')}) ` : ''}${
       name} – circuit breakers`;
   if (document.title !== title) document.title = title;
@@ -543,7 +550,7 @@ function announce(changes) {
   unsaid = new Map();
   if (entries.length <= 2) {
     setText($('said'), entries.map((entry) =>
-        `${isolated(entry.method)}: ${STATES[entry.state]}.`).join(' '));
+        `${entry.method}: ${STATES[entry.state]}.`).join(' '));
     return;
   }
   const parts = [];
@@ -598,10 +605,10 @@ function drawChange(change) {
       `${name(change.from)} → ${name(change.to)}`));
   item.append(make('small', reasonOf(change.reason)));
   if (change.who !== undefined) {
-    const by = [change.act.replaceAll('_', ' '), change.detail].
+    const by = [change.act.replaceAll('_', ' '), foreign(change.detail)].
         filter(Boolean).join(' ');
-    item.append(make('small', `${by}, by ${isolated(change.who)}${
-        change.comment ? `: “${change.comment}”` : ''}`));
+    item.append(make('small', `${by}, by ${foreign(change.who)}${
+        change.comment ? `: “${foreign(change.comment)}”` : ''}`));
   }
   return item;
 }
@@ -612,8 +619,7 @@ function drawDrawerHead(entry) {
   pill.className = `pill ${styleOf(entry.state)}`;
   setPill(pill, entry.state);
   setText($('one-name'), entry.method);
-  setText($('one-of'), entry.service ? `${entry.service} · ${entry.place}` :
-                                       entry.place);
+  setText($('one-of'), entry.place);
   setText($('one-says'), sentence(b));
   setText($('one-why'), b.last_reason ?
       `Last change ${duration(b.state_age_s)} ago. ${
@@ -649,7 +655,7 @@ function drawDetails(details) {
   drawPart('settings', details.settings, (table, settings) => drawTable(
       table, ['setting', 'value', ...(sourced ? ['from'] : [])],
       settings.map(({field, value, default: usual, source}) => ({
-        cells: [field, value, ...(sourced ? [source] : [])],
+        cells: [field, value, ...(sourced ? [foreign(source)] : [])],
         className: value === usual ? '' : 'own',
       }))));
   const rejected = details.rejected_by;
