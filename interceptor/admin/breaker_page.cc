@@ -66,8 +66,9 @@ HttpResponse Refuse(const absl::Status& status) {
 
 // "localhost" of "localhost:8080", "::1" of "[::1]:8080".
 std::string HostName(std::string_view host) {
-  if (!host.empty() && host.front() == '[') {
-    return std::string(host.substr(1, host.find(']') - 1));
+  const std::size_t bracket = host.find(']');
+  if (!host.empty() && host.front() == '[' && bracket != host.npos) {
+    return std::string(host.substr(1, bracket - 1));
   }
   return std::string(host.substr(0, host.rfind(':')));
 }
@@ -248,10 +249,9 @@ HttpResponse BreakerPage::Page(const HttpRequest& request) const {
     return Respond(200, std::string(kBreakerPageHtml),
                    "text/html; charset=utf-8");
   }
-  return Respond(
-      200,
-      BreakerTable(registry_.Snapshots(), history_, registry_.Now()),
-      "text/plain; charset=utf-8");
+  return Respond(200,
+                 BreakerTable(registry_.Snapshots(), history_, registry_.Now()),
+                 "text/plain; charset=utf-8");
 }
 
 HttpResponse BreakerPage::List(const HttpRequest& request) const {

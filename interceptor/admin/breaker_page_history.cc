@@ -90,8 +90,8 @@ void BreakerPageHistory::Take(const std::vector<BreakerSnapshot>& breakers,
   const double elapsed =
       std::chrono::duration<double>(now - looked_at_.value_or(now)).count();
   // A look that came late tells of all seconds since the last.
-  const std::int64_t oldest = std::max(
-      newest_ + 1, second - static_cast<std::int64_t>(kSeconds) + 1);
+  const std::int64_t oldest =
+      std::max(newest_ + 1, second - static_cast<std::int64_t>(kSeconds) + 1);
 
   for (const BreakerSnapshot& breaker : breakers) {
     Record& record = records_[breaker.id];

@@ -20,9 +20,9 @@ namespace fusebox {
 // The calls per second of each breaker over the last two minutes, and why it
 // last changed its state.
 //
-// Looks at the counters of all breakers about once a second, on the dispatcher thread
-// of the registry: calls pay nothing for it. Takes 1.5 KB for each breaker, and
-// forgets those that are gone.
+// Looks at the counters of all breakers about once a second, on the dispatcher
+// thread of the registry: calls pay nothing for it. Takes 1.5 KB for each
+// breaker, and forgets those that are gone.
 //
 // `registry` must outlive it. Thread-safe.
 class BreakerPageHistory {
@@ -44,9 +44,9 @@ class BreakerPageHistory {
   // The newest second that is known, in whole seconds of the registry's clock.
   std::int64_t newest() const FUSEBOX_EXCLUDES(mu_);
 
-  // The seconds after `after` up to `until`, or the last kSeconds of them; oldest
-  // first. Those that are not known, or not any more, are zero. Empty if all of
-  // them are: most breakers are idle.
+  // The seconds after `after` up to `until`, or the last kSeconds of them;
+  // oldest first. Those that are not known, or not any more, are zero. Empty if
+  // all of them are: most breakers are idle.
   std::vector<Rates> RatesOf(std::uint64_t breaker_id, std::int64_t after,
                              std::int64_t until) const FUSEBOX_EXCLUDES(mu_);
 

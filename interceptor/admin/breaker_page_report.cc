@@ -256,12 +256,12 @@ Json DetailsJson(const BreakerSnapshot& breaker,
                  const EffectiveSettings* settings) {
   Json shares = Json::array();
   for (const JudgedShare& share : JudgedShares(breaker)) {
-    shares.push_back({{"class", share.name},
-                      {"calls", share.calls},
-                      {"share", Myriadths(share.share)},
-                      {"threshold", share.threshold.has_value()
-                                        ? Json(*share.threshold)
-                                        : Json(nullptr)}});
+    shares.push_back(
+        {{"class", share.name},
+         {"calls", share.calls},
+         {"share", Myriadths(share.share)},
+         {"threshold", share.threshold.has_value() ? Json(*share.threshold)
+                                                   : Json(nullptr)}});
   }
   Json lifetime = Json::object();
   for (const Outcome outcome : kAllOutcomes) {

@@ -50,6 +50,7 @@ EffectiveSettings MakeSettings() {
       {"max_recovery", give("2h", "orders.textproto:3:3")},
       {"max_open_duration", give("1h", "orders.textproto:4:3")},
       {"min_requests", give("5", "orders.textproto:5:3")},
+      {"jitter", give("0", "orders.textproto:6:3")},
   };
   file.methods["/orders.v1.Flaky/*"].settings = {
       {"min_recovery", give("10ms", "orders.textproto:9:5")},
@@ -142,11 +143,12 @@ class Site {
     if (may_act) options.acts = &traffic.acts();
     options.settings = [&traffic] { return traffic.settings(); };
     AddBreakerPage(http_, &traffic.registry(), &traffic.history(), options);
-    http_.Handle("/test/call", {"POST"}, [&traffic](const HttpRequest& request) {
-      const auto& [method, outcome] = request.parameters.at(0);
-      traffic.Call(method, OutcomeFromName(outcome).value(), 100);
-      return HttpResponse();
-    });
+    http_.Handle("/test/call", {"POST"},
+                 [&traffic](const HttpRequest& request) {
+                   const auto& [method, outcome] = request.parameters.at(0);
+                   traffic.Call(method, OutcomeFromName(outcome).value(), 100);
+                   return HttpResponse();
+                 });
     const absl::Status started = http_.Start();
     EXPECT_TRUE(started.ok()) << started;
   }
@@ -171,7 +173,9 @@ std::vector<Method> AFewMethods() {
        "/payments.internal.v1.PaymentAuthorisation/AuthoriseWithStoredCard"},
       {Role::kClient, "<img src=x onerror='window.hacked=1'>",
        "/<script>window.hacked=1</script>/\"><b onclick=window.hacked=1>x"},
-      {Role::kClient, "x", "/evil.\xe2\x80\xae""cilbup.v1/Reversed"},
+      {Role::kClient, "x",
+       "/evil.\xe2\x80\xae"
+       "cilbup.v1/Reversed"},
   };
 }
 
