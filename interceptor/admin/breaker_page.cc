@@ -273,15 +273,18 @@ HttpResponse BreakerPage::List(const HttpRequest& request) const {
     breakers.push_back(std::move(json));
   }
   const BreakerRegistry::Stats stats = registry_.stats();
-  return RespondJson(200, {{"title", options_.title},
-                           {"started", started_},
-                           {"may_act", options_.acts != nullptr},
-                           {"statistics", options_.link_to_statistics},
-                           {"after_second", after},
-                           {"newest_second", newest},
-                           {"overflowed", stats.overflowed},
-                           {"skipped", stats.skipped},
-                           {"breakers", std::move(breakers)}});
+  return RespondJson(
+      200, {{"title", options_.title},
+            {"started", started_},
+            {"may_act", options_.acts != nullptr},
+            {"statistics", options_.link_to_statistics},
+            {"after_second", after},
+            {"newest_second", newest},
+            {"settings_error",
+             options_.settings_error ? options_.settings_error() : ""},
+            {"overflowed", stats.overflowed},
+            {"skipped", stats.skipped},
+            {"breakers", std::move(breakers)}});
 }
 
 HttpResponse BreakerPage::One(const HttpRequest& request) const {

@@ -26,6 +26,8 @@ struct BreakerPageOptions {
   // If given, the page says where each setting comes from. Asked for each
   // answer, on several threads.
   std::function<EffectiveSettings()> settings;
+  // If given, and it returns any text: why the settings file is not in force.
+  std::function<std::string()> settings_error;
 
   // Names that the page may be asked for by, beside "localhost" and addresses
   // in figures: "web-3.example.com". Requests for others are refused, for a

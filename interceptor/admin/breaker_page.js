@@ -69,17 +69,18 @@ function rate(perSecond) {
           count.format(Math.round(perSecond))) + '/s';
 }
 
-// "12 s", "3 min 5 s", "4 h 10 min", "2 d 3 h".
+// "12 s", "3 min 5 s", "47 min", "4 h 10 min", "2 d 3 h": the second unit only
+// while it matters.
 function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  const two = (a, unitA, b, unitB) =>
-      b ? `${a} ${unitA} ${b} ${unitB}` : `${a} ${unitA}`;
   if (s < 60) return `${s} s`;
-  if (s < 3600) return two(Math.floor(s / 60), 'min', s % 60, 's');
-  if (s < 86400) {
-    return two(Math.floor(s / 3600), 'h', Math.floor(s % 3600 / 60), 'min');
-  }
-  return two(Math.floor(s / 86400), 'd', Math.floor(s % 86400 / 3600), 'h');
+  const units = [['d', 86400, 'h', 3600], ['h', 3600, 'min', 60],
+                 ['min', 60, 's', 1]];
+  const [unit, size, small, smallSize] = units.find(([, size]) => s >= size);
+  const whole = Math.floor(s / size);
+  const rest = Math.floor(s % size / smallSize);
+  return whole < 10 && rest ? `${whole} ${unit} ${rest} ${small}` :
+                              `${whole} ${unit}`;
 }
 
 function clock(date) {
@@ -518,6 +519,10 @@ function drawHead() {
   setText($('title'), name);
   $('statistics').hidden = !info?.statistics;
   const lost = [];
+  if (info?.settings_error) {
+    lost.push('The settings file as it is now is not in force: ' +
+              `${foreign(info.settings_error)}.`);
+  }
   if (info?.overflowed) {
     lost.push('There are more methods than breakers: the rest shares one ' +
               'named “other”.');
@@ -575,6 +580,16 @@ function drawPart(id, data, drawIt) {
   drawIt($(id), data);
 }
 
+// An element whose text may be broken after the signs in names.
+function makeName(name, text) {
+  const element = make(name);
+  text.split(/(?<=[_:/.])/).forEach((part, i) => {
+    if (i) element.append(document.createElement('wbr'));
+    element.append(part);
+  });
+  return element;
+}
+
 function drawTable(table, headings, lines) {
   const head = make('thead');
   const top = head.appendChild(make('tr'));
@@ -586,7 +601,7 @@ function drawTable(table, headings, lines) {
   for (const {cells, className} of lines) {
     const line = body.appendChild(make('tr', undefined, className));
     cells.forEach((cell, i) => {
-      const element = line.appendChild(make(i ? 'td' : 'th', cell));
+      const element = line.appendChild(makeName(i ? 'td' : 'th', cell));
       if (!i) element.scope = 'row';
     });
   }

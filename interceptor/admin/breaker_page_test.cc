@@ -143,6 +143,7 @@ TEST_F(BreakerPageTest, ListsBreakersAsJson) {
   CircuitBreaker& breaker = registry_.Pin(Role::kClient, "dns:///x", kLookup);
   BreakerPageOptions options;
   options.title = "orders";
+  options.settings_error = [] { return "orders.textproto:7:3: buckets"; };
   options.link_to_statistics = true;
   Serve(options);
   Call(breaker, Outcome::kOk, 2);
@@ -159,7 +160,9 @@ TEST_F(BreakerPageTest, ListsBreakersAsJson) {
   list.erase("started");
   EXPECT_EQ(list, Json::parse(R"({
     "title": "orders", "may_act": false, "statistics": true,
-    "after_second": 3600, "newest_second": 3601, "overflowed": 0, "skipped": 0,
+    "after_second": 3600, "newest_second": 3601,
+    "settings_error": "orders.textproto:7:3: buckets", "overflowed": 0,
+    "skipped": 0,
     "breakers": [{
       "role": "client", "target": "dns:///x",
       "method": "/orders.v1.Orders/Lookup", "mode": "enforce",
