@@ -10,11 +10,14 @@
 #include "examples/greeter/child_process_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "interceptor/http/testing/raw_client.h"
 
 namespace greeter {
 namespace {
 
+using ::fusebox::RawClient;
 using ::testing::Contains;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::StartsWith;
@@ -59,6 +62,44 @@ TEST(DemoTest, RefusesFlagsThatAreNotOfFusebox) {
   const Ended demo = RunToEnd("demo", {"--rate=5"});
   EXPECT_EQ(demo.status, 2);
   EXPECT_THAT(demo.errors, StartsWith("demo: '--rate=5' is not a flag of"));
+}
+
+TEST(DemoTest, ThePageShowsTheOutageAndStays) {
+  std::vector<std::string> command = WithShortSettings({"--page"});
+  command.insert(command.begin(), Sibling("demo"));
+  ChildProcess demo(command);
+  const std::string address = "http://127.0.0.1:";
+  int port = 0;
+  while (port == 0) {
+    const auto line = demo.ReadLine(Soon());
+    ASSERT_TRUE(line.has_value()) << demo.errors();
+    const std::size_t at = line->find(address);
+    if (at == std::string::npos) continue;
+    port = std::stoi(line->substr(at + address.size()));
+    EXPECT_THAT(*line, EndsWith("/breakers/"));
+  }
+  const auto table = [port] {
+    RawClient client(port);
+    client.Send("GET /breakers/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    return fusebox::BodyOf(client.Receive());
+  };
+  ASSERT_TRUE(ReadUntil(demo, "OPEN: calls are refused at once"));
+  EXPECT_THAT(table(), HasSubstr("/greeter.v1.Greeter/SayHello (server)"));
+  ASSERT_TRUE(ReadUntil(demo, "The page stays: " + address));
+  EXPECT_THAT(table(), HasSubstr("ramp_finished"));
+  demo.Signal(SIGINT);
+  const Ended ended = End(demo);
+  EXPECT_EQ(ended.status, 0) << ended.errors;
+  EXPECT_THAT(ended.lines,
+              Contains("ok: client and server ended with status 0 and 0"));
+}
+
+TEST(DemoTest, RefusesAPageForNoTime) {
+  for (const char* flag : {"--page=0", "--page=-1", "--page=", "--page=long"}) {
+    const Ended demo = RunToEnd("demo", {flag});
+    EXPECT_EQ(demo.status, 2);
+    EXPECT_THAT(demo.errors, HasSubstr("is not valid: seconds, at least 1"));
+  }
 }
 
 TEST(DemoTest, SaysWhyItCannotStart) {

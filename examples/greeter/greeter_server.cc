@@ -18,6 +18,9 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "interceptor/admin/breaker_page.h"
+#include "interceptor/admin/operator_acts.h"
+#include "interceptor/admin/transition_history.h"
 #include "interceptor/breaker/breaker_registry.h"
 #include "interceptor/breaker/state.h"
 #include "interceptor/export/prometheus_metrics.h"
@@ -39,13 +42,16 @@ ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "HOST:PORT to serve on. Port 0 takes any that is free.");
 ABSL_FLAG(
     std::string, http_port, "off",
-    "Port of the HTTP pages /healthcheck/, /healthz, /readyz and "
-    "/metrics and /status/; 0 takes any that is free. With pages the server is "
-    "healthy while the breaker of SayHello lets calls through (component "
-    "say_hello), also as \"\" of grpc.health.v1. Valid: [0, 65535] or "
-    "off.");
+    "Port of the HTTP pages /breakers/, /status/, /metrics, "
+    "/healthcheck/, /healthz and /readyz; 0 takes any that is free. With "
+    "pages the server is healthy while the breaker of SayHello lets calls "
+    "through (component say_hello), also as \"\" of grpc.health.v1. "
+    "Valid: [0, 65535] or off.");
 ABSL_FLAG(std::string, http_address, "127.0.0.1",
           "IP address to serve the pages on; 0.0.0.0 for all of this host.");
+ABSL_FLAG(bool, http_changes, false,
+          "Whether breakers may be forced, released and reset from the page "
+          "/breakers/, by everyone who can reach it.");
 ABSL_FLAG(std::string, backend_url, "",
           "URL without which this server is not healthy (component "
           "backend_url): asked every second, it has to answer 200 within a "
@@ -144,6 +150,8 @@ int main(int argc, char** argv) {
 
   fusebox::Statistics statistics;
   const fusebox::BreakerStatistics breakers_shown(&breakers, &statistics);
+  fusebox::TransitionHistory history(&breakers);
+  fusebox::OperatorActs acts(&breakers, &history);
 
   fusebox::HttpServerOptions http_options;
   http_options.address = absl::GetFlag(FLAGS_http_address);
@@ -156,6 +164,14 @@ int main(int argc, char** argv) {
   fusebox::AddMetricsPage(
       http, {std::make_shared<fusebox::PrometheusMetrics>(&breakers)});
   fusebox::AddStatusPages(http, &statistics);
+
+  if (http_port.has_value()) {
+    fusebox::BreakerPageOptions page;
+    page.title = "greeter_server";
+    page.settings = [&settings] { return settings; };
+    if (absl::GetFlag(FLAGS_http_changes)) page.acts = &acts;
+    fusebox::AddBreakerPage(http, &breakers, &history, std::move(page));
+  }
 
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {

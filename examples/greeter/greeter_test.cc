@@ -234,6 +234,25 @@ TEST(GreeterServerTest, PagesShowAServerThatIsWell) {
   EXPECT_EQ(End(server.child()).status, 0);
 }
 
+TEST(GreeterServerTest, TheBreakerPageChangesNothingUnlessItMay) {
+  const std::string body =
+      R"({"role": "server", "method": "/greeter.v1.Greeter/SayHello"})";
+  const std::string force = absl::StrCat(
+      "POST /breakers/force-open HTTP/1.1\r\nHost: localhost\r\n"
+      "Content-Type: application/json\r\nX-Fusebox-Act: test\r\n"
+      "Content-Length: ",
+      body.size(), "\r\n\r\n", body);
+  const auto status_of_force = [&force](std::vector<std::string> flags) {
+    flags.emplace_back("--http_port=0");
+    Server server(flags);
+    fusebox::RawClient client(server.ReadHttpPort());
+    client.Send(force);
+    return fusebox::StatusOf(client.Receive());
+  };
+  EXPECT_EQ(status_of_force({}), 403);
+  EXPECT_EQ(status_of_force({"--http_changes"}), 200);
+}
+
 TEST(GreeterServerTest, ReadinessFollowsTheBreakerAndComesBackByItself) {
   std::vector<std::string> flags = ShortSettings();
   // Long enough to be seen by a check that comes every second.

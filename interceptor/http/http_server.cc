@@ -323,6 +323,9 @@ class HttpServer::Listener::Connection
                                    field.value().to_string());
     }
     request.body = std::move(message.body());
+    error_code gone;
+    const tcp::endpoint client = stream_.socket().remote_endpoint(gone);
+    if (!gone) request.remote = client.address().to_string();
 
     // A handler may take its time; the deadline was for the client.
     stream_.expires_never();

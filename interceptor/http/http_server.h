@@ -53,6 +53,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> parameters;
   std::vector<std::pair<std::string, std::string>> headers;  // as sent
   std::string body;
+  std::string remote;  // the address of the client, in figures
 
   bool HasParameter(std::string_view name) const;
   // The first header of that name, in any case; empty if there is none.
