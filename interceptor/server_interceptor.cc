@@ -385,7 +385,10 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
     end.code = code;
     end.rejected_downstream = rejected_downstream;
     end.time_budget = time_budget_;
-    if (TakesLatency()) end.latency = guard_.latency_clock_() - arrived_;
+    // The settings may not have asked for it when the call arrived.
+    if (arrived_ != kNever && TakesLatency()) {
+      end.latency = guard_.latency_clock_() - arrived_;
+    }
     // A deadline that had passed on arrival says nothing about the method.
     const Outcome outcome =
         time_budget_ <= Duration::zero()
@@ -416,7 +419,8 @@ class ServerGuard::Call final : public grpc::experimental::Interceptor {
   Rejection rejection_;
   TimePoint deadline_ = TimePoint::max();
   Duration time_budget_ = Duration::max();
-  TimePoint arrived_;
+  static constexpr TimePoint kNever = TimePoint::max();
+  TimePoint arrived_ = kNever;
 };
 
 class ServerGuard::CallFactory final

@@ -18,6 +18,7 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "interceptor/admin/live_settings.h"
 #include "interceptor/breaker/breaker_registry.h"
 #include "interceptor/breaker/state.h"
 #include "interceptor/flags/settings_flags.h"
@@ -111,6 +112,12 @@ int main(int argc, char** argv) {
   greeter::StopSignals stop;
 
   fusebox::BreakerRegistry breakers(settings.registry);
+  fusebox::SettingsFlags given = fusebox::GivenSettingsFlags();
+  fusebox::LiveSettingsOptions live_options;
+  live_options.file = std::move(given.file);
+  live_options.flags = std::move(given.flags);
+  fusebox::LiveSettings live_settings(&breakers, settings,
+                                      std::move(live_options));
   greeter::GreeterService greeter;
   greeter::FaultControlService fault_control(greeter);
 
