@@ -224,7 +224,7 @@ TEST_P(SlowCallsTest, OpenAgainAsProbes) {
   EXPECT_EQ(echo.snapshot(CallKind::kUnary).generation, 3u);
 }
 
-TEST(ServerLatencyTest, ACallThatArrivedBeforeSlownessMatteredIsNotSlow) {
+TEST(OtherSettingsTest, ACallThatArrivedBeforeSlownessMatteredIsNotSlow) {
   GuardedEcho::Options options;
   options.settings = SlowFrom(std::nullopt);
   GuardedEcho echo(Api::kCallback, std::move(options));
