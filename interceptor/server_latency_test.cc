@@ -224,5 +224,22 @@ TEST_P(SlowCallsTest, OpenAgainAsProbes) {
   EXPECT_EQ(echo.snapshot(CallKind::kUnary).generation, 3u);
 }
 
+TEST(OtherSettingsTest, ACallThatArrivedBeforeSlownessMatteredIsNotSlow) {
+  GuardedEcho::Options options;
+  options.settings = SlowFrom(std::nullopt);
+  GuardedEcho echo(Api::kCallback, std::move(options));
+  std::thread caller([&] {
+    EXPECT_TRUE(CallEcho(echo.stub(), CallKind::kUnary, "hold").status.ok());
+  });
+  echo.script().AwaitHeld(1);
+  echo.registry().SetSettings(SlowFrom(kSlow), {});
+  echo.script().Release();
+  caller.join();
+  EXPECT_TRUE(Eventually(
+      [&] { return echo.snapshot(CallKind::kUnary).in_flight == 0; }));
+  EXPECT_EQ(echo.snapshot(CallKind::kUnary).lifetime.slow, 0u);
+  EXPECT_EQ(echo.snapshot(CallKind::kUnary).lifetime.total(), 1u);
+}
+
 }  // namespace
 }  // namespace fusebox

@@ -19,6 +19,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "interceptor/admin/breaker_page.h"
+#include "interceptor/admin/live_settings.h"
 #include "interceptor/admin/operator_acts.h"
 #include "interceptor/admin/transition_history.h"
 #include "interceptor/breaker/breaker_registry.h"
@@ -126,6 +127,12 @@ int main(int argc, char** argv) {
   fusebox::RegistryOptions registry = settings.registry;
   registry.call_stats = http_port.has_value();  // the pages show them
   fusebox::BreakerRegistry breakers(registry);
+  fusebox::SettingsFlags given = fusebox::GivenSettingsFlags();
+  fusebox::LiveSettingsOptions live_options;
+  live_options.file = std::move(given.file);
+  live_options.flags = std::move(given.flags);
+  fusebox::LiveSettings live_settings(&breakers, settings,
+                                      std::move(live_options));
   greeter::GreeterService greeter;
   greeter::FaultControlService fault_control(greeter);
 

@@ -521,5 +521,105 @@ TEST(BreakerRegistryTest, EventsOfOneBreakerFormAChainUnderAStorm) {
   }
 }
 
+// ---- other settings
+
+TEST(SetSettingsTest, ReachRunningBreakersAndThoseToCome) {
+  SimulatedRegistry registry;
+  const auto scope = registry->Scope(Role::kClient, "t");
+  CircuitBreaker& running = scope->Find("/p.S/Running");
+  CircuitBreaker& own = registry->Pin(Role::kServer, "", "/p.S/Own");
+  Permit permit = running.AdmitIfClosed();
+  const Settings before = running.settings();
+
+  Settings defaults = before;
+  defaults.min_requests = 77;
+  Settings of_service = before;
+  of_service.min_requests = 88;
+  Settings of_method = before;
+  of_method.mode = Mode::kOff;
+  registry->SetSettings(defaults,
+                        {{"/q.S/*", of_service}, {"/p.S/Own", of_method}});
+  EXPECT_EQ(running.settings(), defaults);
+  EXPECT_EQ(own.settings(), of_method);
+  EXPECT_EQ(scope->Find("/p.S/New").settings(), defaults);
+  EXPECT_EQ(scope->Find("/q.S/New").settings(), of_service);
+  EXPECT_EQ(&scope->Find("/p.S/Running"), &running);
+  EXPECT_EQ(registry->options().settings, defaults);
+  EXPECT_EQ(registry->options().method_settings.at("/p.S/Own"), of_method);
+  EXPECT_EQ(registry->options().method_settings.size(), 2u);
+  EXPECT_EQ(registry->Snapshot(Role::kClient, "t", "/p.S/Running")->in_flight,
+            1u);
+  permit.Finish(Outcome::kOk, SimulatedNow());
+
+  registry->SetSettings(before, {});
+  EXPECT_EQ(own.settings(), before);
+  EXPECT_THAT(registry->options().method_settings, IsEmpty());
+}
+
+TEST(SetSettingsTest, TheOverflowBreakerTakesThemToo) {
+  RegistryOptions options = SimulatedRegistry::DefaultOptions();
+  options.max_breakers = 1;
+  SimulatedRegistry registry(options);
+  const auto scope = registry->Scope(Role::kClient, "t");
+  scope->Find("/p.S/One");
+  CircuitBreaker& overflow = scope->Find("/p.S/Two");
+  Settings other = options.settings;
+  other.min_requests = 5;
+  registry->SetSettings(other, {});
+  EXPECT_EQ(overflow.settings(), other);
+}
+
+TEST(SetSettingsTest, BadOnesChangeNothingAndAreNamed) {
+  SimulatedRegistry registry;
+  CircuitBreaker& breaker = registry->Pin(Role::kServer, "", "/p.S/M");
+  const Settings before = breaker.settings();
+  Settings good = before;
+  good.min_requests = 3;
+  Settings bad = before;
+  bad.buckets = 0;
+  bad.jitter = 7;
+  try {
+    registry->SetSettings(good, {{"/p.S/M", bad}, {"nonsense", good}});
+    FAIL() << "accepted";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_THAT(error.what(), HasSubstr("/p.S/M: buckets: 0 is out of range "
+                                        "[1, 1000]"));
+    EXPECT_THAT(error.what(), HasSubstr("jitter: 7 is out of range [0, 0.5]"));
+    EXPECT_THAT(error.what(), HasSubstr("'nonsense' is not valid"));
+  }
+  EXPECT_EQ(breaker.settings(), before);
+  EXPECT_EQ(registry->options().settings, before);
+}
+
+TEST(SetSettingsTest, SwitchingOffIsAnnounced) {
+  SimulatedRegistry registry;
+  CircuitBreaker& breaker = registry->Pin(Role::kServer, "", "/p.S/M");
+  Permit permit = breaker.AdmitIfClosed();
+  permit.Finish(Outcome::kSystemError, SimulatedNow());
+  Settings off = breaker.settings();
+  off.mode = Mode::kOff;
+  registry->SetSettings(off, {});
+  EXPECT_THAT(registry.Events(),
+              ElementsAre("/p.S/M closed->open system_error_threshold",
+                          "/p.S/M open->closed switched_off"));
+}
+
+TEST(SetSettingsTest, AChangedRampIsAnnouncedWhenItEnds) {
+  SimulatedRegistry registry;
+  CircuitBreaker& breaker = registry->Pin(Role::kServer, "", "/p.S/M");
+  breaker.AdmitIfClosed().Finish(Outcome::kSystemError, SimulatedNow());
+  Advance(seconds(1));
+  breaker.Admit(SimulatedNow()).permit.Finish(Outcome::kOk, SimulatedNow());
+  registry.Events();
+  Settings quick = breaker.settings();
+  quick.max_recovery = seconds(2);
+  registry->SetSettings(quick, {});
+  Advance(milliseconds(999));
+  EXPECT_THAT(registry.Events(), IsEmpty());
+  Advance(milliseconds(1));
+  EXPECT_THAT(registry.Events(),
+              ElementsAre("/p.S/M half_open->closed ramp_finished"));
+}
+
 }  // namespace
 }  // namespace fusebox

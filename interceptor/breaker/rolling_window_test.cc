@@ -194,6 +194,68 @@ TEST_P(RollingWindowTest, EveryTotalIsItsOwn) {
   for (Total total : totals) EXPECT_EQ(window.Read(total), 4 * ++n);
 }
 
+TEST_P(RollingWindowTest, FewerBucketsAreTheNewest) {
+  TestWindow window(10, shards());
+  for (std::int64_t serial = 1; serial <= 10; ++serial) {
+    Count(window, 0, Outcome::kOk, serial);
+    Count(window, 0, Outcome::kTimeout, serial);
+  }
+  for (int buckets : {1, 3, 10}) {
+    const auto n = static_cast<std::uint64_t>(buckets);
+    ExpectCounts(window.Sum(10, buckets), Counts(n, 0, n, 0, 0));
+    ExpectCounts(window.Sum(11, buckets), Counts(n - 1, 0, n - 1, 0, 0));
+  }
+}
+
+TEST_P(RollingWindowTest, WiderRing) {
+  TestWindow window(3, shards());
+  const std::size_t bytes = window.storage_bytes();
+  EXPECT_EQ(window.GapBefore(10, 3), TestWindow::kWindowGap);
+  EXPECT_EQ(window.storage_bytes(), bytes);
+  Count(window, 0, Outcome::kOk, 10);
+  Count(window, 0, Outcome::kTimeout, 10);
+
+  EXPECT_FALSE(window.HasRoom(10, 4));
+  std::int64_t gap = window.GapBefore(10, 4);
+  EXPECT_EQ(window.GapBefore(10, 4), gap);  // asked again
+  std::int64_t serial = 10 + gap;
+  EXPECT_TRUE(window.HasRoom(serial, 6));  // twice as many as before
+  EXPECT_FALSE(window.HasRoom(serial, 7));
+  const std::size_t wider = window.storage_bytes();
+  EXPECT_EQ(wider, bytes + static_cast<std::size_t>(shards()) * 128 + 384);
+  ExpectCounts(window.Sum(serial, 4), Counts(0, 0, 0, 0, 0));
+  ExpectCounts(window.Sum(10, 3), Counts(1, 0, 1, 0, 0));
+
+  for (std::int64_t i = 0; i < 6; ++i) {
+    Count(window, 0, Outcome::kUserError, serial + i);
+    Count(window, 0, Outcome::kUnknownError, serial + i);
+  }
+  // Who is late counts in the lifetime alone, and is shown the window of those
+  // who are not; without shards the rings know nothing of each other.
+  Count(window, 0, Outcome::kOk, 11);
+  Count(window, 0, Outcome::kSystemError, 11);
+  ExpectCounts(window.Sum(serial + 5, 6), Counts(0, 6, 0, 0, 6));
+  ExpectCounts(window.Sum(serial + 5, 4), Counts(0, 4, 0, 0, 4));
+  if (shards() > 0) {
+    ExpectCounts(window.Sum(11, 3), Counts(0, 3, 0, 0, 3));
+  }
+  ExpectCounts(window.Lifetime(), Counts(2, 6, 1, 1, 6));
+
+  // And a third.
+  serial += 5;
+  gap = window.GapBefore(serial, 1000);
+  EXPECT_EQ(window.GapBefore(serial, 6), TestWindow::kWindowGap);
+  serial += gap;
+  EXPECT_TRUE(window.HasRoom(serial, 1000));
+  EXPECT_FALSE(window.HasRoom(serial, 1001));
+  EXPECT_EQ(window.storage_bytes(),
+            wider + static_cast<std::size_t>(shards()) * 16'000 + 56'000);
+  Count(window, 0, Outcome::kOk, serial);
+  Count(window, 0, Outcome::kTimeout, serial);
+  ExpectCounts(window.Sum(serial + 999, 1000), Counts(1, 0, 1, 0, 0));
+  ExpectCounts(window.Sum(serial + 1000, 1000), Counts(0, 0, 0, 0, 0));
+}
+
 TEST(RollingWindowShardTest, AThreadBeyondTheShardsCountsTheSame) {
   TestWindow window(10, 2);
   for (int slot : {0, 1, 2, 63, kNoThreadSlot}) {

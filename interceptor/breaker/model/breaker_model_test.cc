@@ -1104,7 +1104,7 @@ const std::vector<Case>& Cases() {
                                     3000, 2),
       CaseOf<RampAgainstReuse>("ramp against records used again", 2, 20000, 1),
       CaseOf<SnapshotAgainstAll>("snapshot against all", 2, 20000, 1),
-      CaseOf<SettingsAgainstAdmit>("settings against admit", 2, 5000, 2),
+      CaseOf<SettingsAgainstAdmit>("settings against admit", 2, 5000, 1),
       CaseOf<SettingsAgainstSnapshot>("settings against snapshot", 2, 5000, 1),
       CaseOf<SettingsAgainstProbe<Outcome::kIgnored>>(
           "settings against an ignored probe", 2, 5000, 1),
@@ -1134,6 +1134,10 @@ TEST(BreakerModelTest, EveryBrokenVariantIsCaught) {
   const std::vector<Survivor> survivors = {
       {"no second look in ClaimRecord: load 1",
        "the swap that follows finds out, and tells what there is instead"},
+      {"no second look in DecideQuickly: load 1",
+       "the look at its end finds out, and the long way decides"},
+      {"no second look in Finish: load 1",
+       "the word that the call began with will do (B6)"},
       {"no acquire in ReadRecord: load 4",
        "takes four threads: an opening that fails leaves its generation in a "
        "free record, and a call that reads it there is taken for stale. The "
