@@ -18,8 +18,8 @@ namespace fusebox {
 
 // Counts calls without locks; who reads adds up what the threads have counted.
 //
-//   ok[S]         calls that ended with OK: a shard for each thread, more or
-//   less others[17]    one shard for each other code
+//   ok[S]         calls that ended with OK: a shard for a thread or a few
+//   others[17]    calls that ended otherwise: a shard for each code
 //     a shard     made when it is first written
 //       without_latency, sum, min, max
 //       octaves[58] for each power of two of nanoseconds, when it first occurs:
@@ -48,11 +48,11 @@ namespace fusebox {
 //     reader acquires the counts first. So the sum and the extremes include
 //     every latency that is counted, and perhaps some that are not yet. Test:
 //     ASnapshotIsOfWholeCalls.
-//  R4 No number ever falls (min: rises), so of two snapshots of which one ends
-//     before the other begins, the later includes the earlier. Test:
+//  R4 No count ever falls, so of two snapshots of which one ends before the
+//     other begins, the later includes the earlier. Test:
 //     ASnapshotIncludesTheOneBefore.
 //
-// Thread-safe; recording is wait-free but for the allocations.
+// Thread-safe; recording is lock-free, but for the allocations.
 class LatencyRecorder {
  public:
   static constexpr int kMaxShards = 64;
