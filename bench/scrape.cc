@@ -41,7 +41,7 @@ void MeasureScrape(bool call_stats) {
         Role::kClient, "dns:///orders:443",
         "/package.v1.SomeService/Method" + std::to_string(i));
     for (int call = 0; call < 100; ++call) {
-      method.breaker.AdmitIfClosed().Finish(Outcome::kOk, CoarseNow());
+      method.breaker->AdmitIfClosed().Finish(Outcome::kOk, CoarseNow());
       if (call_stats) {
         method.calls->Record(0, std::chrono::microseconds(100 * call));
       }

@@ -1,7 +1,7 @@
 // From a method that breaks to the message that it is well again, through real
 // Prometheus and Alertmanager. They run with copies of the files beside this
-// that differ from them in the lengths of time ("for: 2m" and the intervals), so
-// that it takes seconds, and in the addresses, and in nothing else.
+// that differ from them in the lengths of time ("for: 2m" and the intervals),
+// so that it takes seconds, and in the addresses, and in nothing else.
 
 #include <mutex>
 #include <string>

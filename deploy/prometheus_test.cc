@@ -62,6 +62,8 @@ TEST_F(PrometheusTest, ScrapesAGreeterAndAnswers) {
   EXPECT_EQ(prometheus_->Value(state + "closed'}"), "1");
   EXPECT_EQ(prometheus_->Value("sum(fusebox_state)"), "4");
   EXPECT_EQ(prometheus_->Value("fusebox_breakers"), "4");
+  prometheus_->Await("sum(fusebox_call_duration_seconds_count)", "7");
+  prometheus_->Await("sum(fusebox_status_calls_total)", "7");
   EXPECT_EQ(CheckMetrics(greeter_.http_port()), "0");
 
   greeter_.Break();

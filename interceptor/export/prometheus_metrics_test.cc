@@ -561,7 +561,7 @@ TEST_F(CallStatsTest, GoOnWhenARetiredBreakerComesBack) {
   const auto scope = registry_.Scope(Role::kClient, "dns:///b");
   for (int round = 1; round <= 2; ++round) {
     const GuardedMethod method = scope->FindMethod("/pkg.S/Rare");
-    Finish(method.breaker, Outcome::kOk);
+    Finish(*method.breaker, Outcome::kOk);
     method.calls->Record(round, milliseconds(20));
     EXPECT_EQ(Value("status_calls_total CANCELLED", "pkg.S/Rare"), 1);
     for (const auto& family : metrics_.Collect()) {
