@@ -158,6 +158,20 @@ class CrashTest : public ::testing::Test {
     return crash.is_object() ? crash : json::object();
   }
 
+  // The text of the snapshot in there, for those that are too long for a parser
+  // under a sanitizer; empty if the file is not whole.
+  std::string CrashSnapshot() const {
+    const std::string text = Read(crash_path());
+    const std::string before = "},\n\"snapshot\":";
+    const std::string after = "}\n";
+    const std::size_t begin = text.find(before) + before.size();
+    if (begin < before.size() || text.size() < begin + after.size() ||
+        text.substr(text.size() - after.size()) != after) {
+      return "";
+    }
+    return text.substr(begin, text.size() - after.size() - begin);
+  }
+
   // The death of a process with a dump is that of one without, and leaves the
   // last snapshot.
   void ExpectSameDeath(const std::function<void()>& death, int signal,
@@ -321,14 +335,14 @@ TEST_F(CrashTest, WhatIsWrittenIsWholeWhenSnapshotsComeFast) {
       FileDump dump(options_, [letter = 'a']() mutable {
         Turn(seconds(10));  // so the next one is due
         letter = letter == 'z' ? 'a' : static_cast<char>(letter + 1);
-        return "\"" + std::string(kSize, letter) + "\"";
+        return std::string(kSize, letter);
       });
       StartAndWrite(dump);
       while (dump.stats().writes < writes) std::this_thread::yield();
       std::abort();
     });
     EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << status;
-    const std::string text = Crash().value("snapshot", "");
+    const std::string text = CrashSnapshot();
     ASSERT_EQ(text.size(), kSize);
     EXPECT_EQ(text.find_first_not_of(text[0]), std::string::npos);
   }
@@ -338,8 +352,7 @@ TEST_F(CrashTest, WhatIsWrittenIsWholeWhenSnapshotsComeFast) {
 TEST_F(CrashTest, ThreadsThatCrashTogetherLeaveOneWholeFile) {
   constexpr std::size_t kSize = 30'000'000;
   const int status = StatusOf([this] {
-    FileDump dump(options_,
-                  [] { return "\"" + std::string(kSize, 'x') + "\""; });
+    FileDump dump(options_, [] { return std::string(kSize, 'x'); });
     StartAndWrite(dump);
     std::atomic<int> ready{0};
     const auto crash = [&ready] {
@@ -353,7 +366,7 @@ TEST_F(CrashTest, ThreadsThatCrashTogetherLeaveOneWholeFile) {
     crash();
   });
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV) << status;
-  EXPECT_EQ(Crash().value("snapshot", "").size(), kSize);
+  EXPECT_EQ(CrashSnapshot().size(), kSize);
 }
 
 TEST_F(CrashTest, TheHandlersFromBeforeAreRun) {
