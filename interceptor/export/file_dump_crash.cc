@@ -158,10 +158,10 @@ void CrashDump::LastWords::Write(const char* reason, int signal) const {
           : json            ? "null"
                             : "none")
       << (json ? "},\n\"snapshot\":" : "\n");
-  const std::array<std::string_view, 3> pieces = {head.text(),
-                                                  taken.has_value() ? text
-                                                  : json            ? "null"
-                                                                    : "",
+  // Not one conditional expression: with a literal it would copy the string.
+  std::string_view snapshot = json ? "null" : "";
+  if (taken.has_value()) snapshot = text;
+  const std::array<std::string_view, 3> pieces = {head.text(), snapshot,
                                                   json ? "}\n" : ""};
   file.Write(pieces.data(), pieces.size());
 }

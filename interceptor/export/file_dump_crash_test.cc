@@ -21,6 +21,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -33,6 +34,27 @@
 #include "gtest/gtest.h"
 #include "interceptor/export/file_dump.h"
 #include "nlohmann/json.hpp"
+
+namespace {
+// On this thread an allocation is a mistake, as in a signal handler.
+thread_local bool allocation_is_a_mistake = false;
+
+void* Allocate(std::size_t bytes) {
+  if (allocation_is_a_mistake) _exit(77);
+  if (void* memory = std::malloc(bytes)) return memory;
+  throw std::bad_alloc();
+}
+// Not inlined: where only one of the pair is, GCC takes free() for a mismatch.
+[[gnu::noinline]] void Free(void* memory) noexcept {
+  if (allocation_is_a_mistake) _exit(78);
+  std::free(memory);
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return Allocate(bytes); }
+void operator delete(void* memory) noexcept { Free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { Free(memory); }
 
 namespace fusebox {
 namespace {
@@ -110,11 +132,14 @@ class CrashTest : public ::testing::Test {
     return status;
   }
 
-  // A dump whose first snapshot, {"taken":1}, has been taken and written.
+  // Long enough not to fit into a std::string itself.
+  static std::string Snapshot(int n) {
+    return json{{"taken", n}, {"text", std::string(100, 'x')}}.dump();
+  }
+  // A dump whose first snapshot has been taken and written.
   static std::unique_ptr<FileDump> StartedDump(const FileDumpOptions& options) {
-    auto dump = std::make_unique<FileDump>(options, [n = 0]() mutable {
-      return json{{"taken", ++n}}.dump();
-    });
+    auto dump = std::make_unique<FileDump>(
+        options, [n = 0]() mutable { return Snapshot(++n); });
     StartAndWrite(*dump);
     return dump;
   }
@@ -133,6 +158,20 @@ class CrashTest : public ::testing::Test {
     return crash.is_object() ? crash : json::object();
   }
 
+  // The text of the snapshot in there, for those that are too long for a parser
+  // under a sanitizer; empty if the file is not whole.
+  std::string CrashSnapshot() const {
+    const std::string text = Read(crash_path());
+    const std::string before = "},\n\"snapshot\":";
+    const std::string after = "}\n";
+    const std::size_t begin = text.find(before) + before.size();
+    if (begin < before.size() || text.size() < begin + after.size() ||
+        text.substr(text.size() - after.size()) != after) {
+      return "";
+    }
+    return text.substr(begin, text.size() - after.size() - begin);
+  }
+
   // The death of a process with a dump is that of one without, and leaves the
   // last snapshot.
   void ExpectSameDeath(const std::function<void()>& death, int signal,
@@ -146,11 +185,12 @@ class CrashTest : public ::testing::Test {
     const int with = StatusOf([&] {
       const auto dump = StartedDump(options_);
       Turn(milliseconds(3210));
+      allocation_is_a_mistake = true;
       death();
     });
     EXPECT_EQ(with, without);
     const json crash = Crash();
-    EXPECT_EQ(crash.value("snapshot", json()), json({{"taken", 1}}));
+    EXPECT_EQ(crash.value("snapshot", json()).dump(), Snapshot(1));
     const json about = crash.value("crash", json::object());
     EXPECT_EQ(about.value("reason", ""), reason);
     EXPECT_EQ(about.value("signal", -1), told_signal);
@@ -159,7 +199,7 @@ class CrashTest : public ::testing::Test {
     EXPECT_GT(about.value("time", 0.0), 1.6e9);
     EXPECT_EQ(about.size(), 5);
     EXPECT_FALSE(std::filesystem::exists(crash_path() + ".tmp"));
-    EXPECT_EQ(Read(options_.path), "{\"taken\":1}");
+    EXPECT_EQ(Read(options_.path), Snapshot(1));
   }
 
   static pid_t child_;
@@ -170,8 +210,9 @@ pid_t CrashTest::child_ = 0;
 
 TEST_F(CrashTest, FaultsAreAsTheyWere) {
   ExpectSameDeath(&WriteToForbiddenMemory, SIGSEGV, "SIGSEGV", SIGSEGV);
-  ExpectSameDeath([this] { ReadBeyondAFile(directory_ + "/empty"); }, SIGBUS,
-                  "SIGBUS", SIGBUS);
+  const std::string empty = directory_ + "/empty";
+  ExpectSameDeath([&empty] { ReadBeyondAFile(empty); }, SIGBUS, "SIGBUS",
+                  SIGBUS);
   ExpectSameDeath([] { __builtin_trap(); }, SIGILL, "SIGILL", SIGILL);
 }
 
@@ -193,16 +234,22 @@ TEST_F(CrashTest, AbortIsAsItWas) {
 
 TEST_F(CrashTest, TerminateIsAsItWas) {
   ExpectSameDeath([] { std::terminate(); }, SIGABRT, "std::terminate", 0);
-  ExpectSameDeath([] { std::thread(&EndThread).join(); }, SIGABRT,
-                  "std::terminate", 0);
+  ExpectSameDeath(
+      [] {
+        allocation_is_a_mistake = false;
+        std::thread(&EndThread).join();
+      },
+      SIGABRT, "std::terminate", 0);
 }
 
 TEST_F(CrashTest, AFullStackIsAsItWas) {
   ExpectSameDeath([] { OverflowStack(0); }, SIGSEGV, "SIGSEGV", SIGSEGV);
   ExpectSameDeath(
       [] {
+        allocation_is_a_mistake = false;
         std::thread([] {
           UseSignalStack();
+          allocation_is_a_mistake = true;
           OverflowStack(0);
         }).join();
       },
@@ -288,14 +335,14 @@ TEST_F(CrashTest, WhatIsWrittenIsWholeWhenSnapshotsComeFast) {
       FileDump dump(options_, [letter = 'a']() mutable {
         Turn(seconds(10));  // so the next one is due
         letter = letter == 'z' ? 'a' : static_cast<char>(letter + 1);
-        return "\"" + std::string(kSize, letter) + "\"";
+        return std::string(kSize, letter);
       });
       StartAndWrite(dump);
       while (dump.stats().writes < writes) std::this_thread::yield();
       std::abort();
     });
     EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << status;
-    const std::string text = Crash().value("snapshot", "");
+    const std::string text = CrashSnapshot();
     ASSERT_EQ(text.size(), kSize);
     EXPECT_EQ(text.find_first_not_of(text[0]), std::string::npos);
   }
@@ -305,8 +352,7 @@ TEST_F(CrashTest, WhatIsWrittenIsWholeWhenSnapshotsComeFast) {
 TEST_F(CrashTest, ThreadsThatCrashTogetherLeaveOneWholeFile) {
   constexpr std::size_t kSize = 30'000'000;
   const int status = StatusOf([this] {
-    FileDump dump(options_,
-                  [] { return "\"" + std::string(kSize, 'x') + "\""; });
+    FileDump dump(options_, [] { return std::string(kSize, 'x'); });
     StartAndWrite(dump);
     std::atomic<int> ready{0};
     const auto crash = [&ready] {
@@ -320,7 +366,7 @@ TEST_F(CrashTest, ThreadsThatCrashTogetherLeaveOneWholeFile) {
     crash();
   });
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV) << status;
-  EXPECT_EQ(Crash().value("snapshot", "").size(), kSize);
+  EXPECT_EQ(CrashSnapshot().size(), kSize);
 }
 
 TEST_F(CrashTest, TheHandlersFromBeforeAreRun) {
@@ -389,8 +435,8 @@ TEST_F(CrashTest, AProcessMayLiveOn) {
     std::raise(SIGFPE);
   });
   EXPECT_EQ(status, 0);
-  EXPECT_EQ(Crash()["snapshot"], json({{"taken", 1}}));
-  EXPECT_EQ(Read(options_.path), "{\"taken\":3}");
+  EXPECT_EQ(Crash()["snapshot"].dump(), Snapshot(1));
+  EXPECT_EQ(Read(options_.path), Snapshot(3));
 }
 
 TEST_F(CrashTest, IgnoredSignalsStayIgnored) {

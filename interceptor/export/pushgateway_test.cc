@@ -167,10 +167,10 @@ class PushgatewayTest : public ::testing::Test {
     options_.job = "job";
     options_.now = &Now;
     options_.stop_timeout = minutes(1);
-    options_.look_up = [this](const HostPort& name) {
+    options_.look_up = [names = names_](const HostPort& name) {
       EXPECT_EQ(name.host, "gateways.test");
-      const std::lock_guard<std::mutex> lock(mutex_);
-      return found_;
+      const std::lock_guard<std::mutex> lock(names->mutex);
+      return names->found;
     };
     for (int attempt = 0; attempt < 100 && a_ == nullptr; ++attempt) {
       a_ = std::make_unique<FakeGateway>("127.0.0.2");
@@ -183,12 +183,12 @@ class PushgatewayTest : public ::testing::Test {
   }
 
   void Find(const std::vector<std::string>& addresses) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    found_ = Found(addresses);
+    const std::lock_guard<std::mutex> lock(names_->mutex);
+    names_->found = Found(addresses);
   }
   void FindNothing(const std::string& error) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    found_ = {{}, error};
+    const std::lock_guard<std::mutex> lock(names_->mutex);
+    names_->found = {{}, error};
   }
   static LookupResult Found(const std::vector<std::string>& addresses) {
     LookupResult found;
@@ -248,8 +248,12 @@ class PushgatewayTest : public ::testing::Test {
   std::unique_ptr<HungGateway> hung_;
 
  private:
-  std::mutex mutex_;
-  LookupResult found_ = Found({"127.0.0.2", "127.0.0.3"});
+  // A lookup that was abandoned may outlive the test.
+  struct Names {
+    std::mutex mutex;
+    LookupResult found = Found({"127.0.0.2", "127.0.0.3"});
+  };
+  const std::shared_ptr<Names> names_ = std::make_shared<Names>();
 };
 
 TEST_F(PushgatewayTest, PushesTheGroupToEveryAddressOnce) {
