@@ -68,8 +68,7 @@ std::string Text(const DogStatsdLine& line) {
 // A server, and an exporter with a registry whose time stands still.
 class DogStatsdExporterTest : public ::testing::Test {
  protected:
-  explicit DogStatsdExporterTest(RegistryOptions options = QuietOptions())
-      : registry_(options) {
+  DogStatsdExporterTest() : registry_(QuietOptions()) {
     options_.address = server_.address();
     options_.start_thread = false;
   }

@@ -30,7 +30,7 @@ bool WouldBlock(int error) {
 GraphiteSender::GraphiteSender(GraphiteSenderOptions options)
     : options_(std::move(options)), retry_(options_.min_retry) {}
 
-void GraphiteSender::Add(std::string lines) {
+void GraphiteSender::Add(const std::string& lines) {
   waiting_ += lines;
   DropOldest();
 }

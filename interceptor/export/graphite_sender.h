@@ -71,7 +71,7 @@ class GraphiteSender {
   explicit GraphiteSender(GraphiteSenderOptions options);
 
   // Keeps `lines`, each of which ends with '\n', for the next Tick().
-  void Add(std::string lines);
+  void Add(const std::string& lines);
 
   // Does what can be done without waiting. `now` must not decrease. Returns
   // when to call again.

@@ -385,6 +385,8 @@ TEST(GraphiteSenderTest, NameServersThatHangBlockNothing) {
   }));
 }
 
+// AddressSanitizer's companion UBSan needs some itself to look at an exception.
+#if !defined(__SANITIZE_ADDRESS__)
 TEST(GraphiteSenderTest, WithoutFileDescriptorsAnAttemptFails) {
   Carbon carbon;
   Sender sender(OptionsFor(carbon.port()));
@@ -403,6 +405,7 @@ TEST(GraphiteSenderTest, WithoutFileDescriptorsAnAttemptFails) {
     return sender->stats().lines_sent == 1;
   }));
 }
+#endif
 
 }  // namespace
 }  // namespace fusebox
