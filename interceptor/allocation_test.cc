@@ -32,6 +32,14 @@ void* Allocate(std::size_t bytes) {
   throw std::bad_alloc();
 }
 
+void* Allocate(std::size_t bytes, std::align_val_t alignment) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  const auto multiple = static_cast<std::size_t>(alignment);
+  const std::size_t rounded = (bytes + multiple - 1) / multiple * multiple;
+  if (void* memory = std::aligned_alloc(multiple, rounded)) return memory;
+  throw std::bad_alloc();
+}
+
 // Not inlined: where only one of the pair is, GCC takes free() for a mismatch.
 [[gnu::noinline]] void Free(void* memory) noexcept { std::free(memory); }
 
@@ -43,6 +51,13 @@ void operator delete(void* memory) noexcept { Free(memory); }
 void operator delete[](void* memory) noexcept { Free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { Free(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { Free(memory); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return Allocate(bytes, alignment);
+}
+void operator delete(void* memory, std::align_val_t) noexcept { Free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+  Free(memory);
+}
 
 namespace fusebox {
 namespace {

@@ -911,20 +911,20 @@ BreakerScope::BreakerScope(BreakerRegistry& registry, Role role,
 BreakerScope::~BreakerScope() { registry_.state_->RemoveScope(this); }
 
 CircuitBreaker& BreakerScope::Find(const char* method) {
-  return FindEntry(method).breaker;
+  Entry* const known = cache_.Find(method);
+  return known != nullptr ? known->breaker : FindOrMake(method).breaker;
 }
 
 GuardedMethod BreakerScope::FindMethod(const char* method) {
-  Entry& entry = FindEntry(method);
+  Entry* const known = cache_.Find(method);
+  Entry& entry = known != nullptr ? *known : FindOrMake(method);
   // Without, the line of the pointer is not touched.
   return call_stats_ ? entry.guarded() : GuardedMethod{&entry.breaker, nullptr};
 }
 
-BreakerScope::Entry& BreakerScope::FindEntry(const char* method) {
-  Entry* entry = cache_.Find(method);
-  if (entry != nullptr) return *entry;
-  entry = registry_.state_->FindOrMake(role_, target_, method,
-                                       /*pinned=*/false);
+BreakerScope::Entry& BreakerScope::FindOrMake(const char* method) {
+  Entry* const entry = registry_.state_->FindOrMake(role_, target_, method,
+                                                    /*pinned=*/false);
   if (entry == nullptr) return registry_.state_->Overflow(role_);
   cache_.Insert(method, entry);
   if (entry->retired.load(std::memory_order_seq_cst)) {

@@ -249,7 +249,8 @@ class BreakerScope {
 
   BreakerScope(BreakerRegistry& registry, Role role, std::string_view target);
 
-  Entry& FindEntry(const char* method);
+  // For what the cache does not know.
+  Entry& FindOrMake(const char* method);
 
   // Breakers by the address of the method's name. The name is compared as well,
   // since generic stubs reuse addresses. Lock-free but for growing.

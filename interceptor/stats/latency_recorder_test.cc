@@ -120,31 +120,35 @@ TEST(LatencyRecorderTest, MemoryIsBounded) {
 }
 
 TEST(LatencyRecorderTest, TotalsOfManyThreadsAreExact) {
-  constexpr int kCalls = 20'000;
+  constexpr int kRounds = 300;
+  constexpr int kLatencies = 1000;
+  constexpr std::uint64_t kCalls = kThreads * kRounds * kLatencies;
   const std::uint64_t seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  std::lognormal_distribution<double> ns(13, 0.5);
+  std::vector<Duration> latencies;
+  LatencySnapshot expected;
+  for (int i = 0; i < kLatencies; ++i) {
+    latencies.emplace_back(static_cast<std::int64_t>(ns(random)));
+    expected.Add(latencies.back(), kThreads * kRounds);
+  }
+
   LatencyRecorder recorder(kShards);
-  std::vector<LatencySnapshot> own(kThreads);
-  RunThreads(kThreads, [&](int thread) {
-    std::mt19937_64 random(seed + static_cast<std::uint64_t>(thread));
-    std::lognormal_distribution<double> ns(13, 2);
-    LatencySnapshot mine;
-    for (int i = 0; i < kCalls; ++i) {
-      const Duration latency(static_cast<std::int64_t>(ns(random)));
-      mine.Add(latency);
-      recorder.Record(0, latency);
-      recorder.RecordWithoutLatency(i % 2);
+  RunThreads(kThreads, [&](int) {
+    for (int round = 0; round < kRounds; ++round) {
+      for (std::size_t i = 0; i < latencies.size(); ++i) {
+        recorder.Record(0, latencies[i]);
+        recorder.RecordWithoutLatency(i % 2 == 0 ? 0 : 1);
+      }
     }
-    own[static_cast<std::size_t>(thread)] = std::move(mine);
   });
 
-  LatencySnapshot expected;
-  for (const LatencySnapshot& one : own) expected.Merge(one);
   const std::vector<CallsOfCode> calls = recorder.Snapshot();
   ASSERT_EQ(calls.size(), 2u);
-  EXPECT_EQ(calls[0].calls, kThreads * (kCalls + kCalls / 2u));
-  EXPECT_EQ(calls[1].calls, kThreads * kCalls / 2u);
-  EXPECT_EQ(recorder.calls(), 2u * kThreads * kCalls);
+  EXPECT_EQ(calls[0].calls, kCalls + kCalls / 2);
+  EXPECT_EQ(calls[1].calls, kCalls / 2);
+  EXPECT_EQ(recorder.calls(), 2 * kCalls);
   const LatencySnapshot& latency = calls[0].latency;
   EXPECT_EQ(latency.count(), expected.count());
   EXPECT_EQ(latency.sum(), expected.sum());
@@ -186,7 +190,8 @@ TEST(LatencyRecorderTest, ThreadsThatMeetAtFirst) {
   }
 }
 
-// A reader beside kThreads threads that record until it has looked enough.
+// A reader beside kThreads threads, numbered from 0, that record until it has
+// looked enough.
 template <class Record, class Look>
 void LookWhileRecording(Record record, Look look) {
   LatencyRecorder recorder(kShards);
@@ -194,12 +199,12 @@ void LookWhileRecording(Record record, Look look) {
   std::atomic<int> recording{0};
   RunThreads(kThreads + 1, [&](int thread) {
     if (thread < kThreads) {
-      record(recorder);
+      record(recorder, thread);
       ++recording;
-      while (!done) record(recorder);
+      while (!done) record(recorder, thread);
     } else {
       while (recording < kThreads) std::this_thread::yield();
-      for (int i = 0; i < 300; ++i) look(recorder.Snapshot());
+      for (int i = 0; i < 2000; ++i) look(recorder.Snapshot());
       done = true;
     }
   });
@@ -207,22 +212,27 @@ void LookWhileRecording(Record record, Look look) {
 
 TEST(LatencyRecorderTest, ASnapshotIsOfWholeCalls) {
   constexpr Duration kLatency = milliseconds(8);
-  LookWhileRecording(
-      [=](LatencyRecorder& recorder) { recorder.Record(0, kLatency); },
-      [=](const std::vector<CallsOfCode>& calls) {
-        ASSERT_EQ(calls.size(), 1u);
-        const LatencySnapshot& latency = calls[0].latency;
-        const auto count = static_cast<std::int64_t>(latency.count());
-        EXPECT_GE(latency.sum(), count * kLatency);
-        EXPECT_EQ(latency.min(), kLatency);
-        EXPECT_EQ(latency.max(), kLatency);
-      });
+  // A code for each thread: else the calls of another one would make up for one
+  // that is seen in part.
+  LookWhileRecording([=](LatencyRecorder& recorder,
+                         int thread) { recorder.Record(thread, kLatency); },
+                     [=](const std::vector<CallsOfCode>& calls) {
+                       ASSERT_EQ(calls.size(), std::size_t{kThreads});
+                       for (const CallsOfCode& of_code : calls) {
+                         const LatencySnapshot& latency = of_code.latency;
+                         const auto count =
+                             static_cast<std::int64_t>(latency.count());
+                         EXPECT_GE(latency.sum(), count * kLatency);
+                         EXPECT_EQ(latency.min(), kLatency);
+                         EXPECT_EQ(latency.max(), kLatency);
+                       }
+                     });
 }
 
 TEST(LatencyRecorderTest, ASnapshotIncludesTheOneBefore) {
   std::vector<CallsOfCode> before;
   LookWhileRecording(
-      [](LatencyRecorder& recorder) {
+      [](LatencyRecorder& recorder, int) {
         recorder.Record(0, microseconds(900));
         recorder.Record(4, hours(1));
         recorder.RecordWithoutLatency(9);
