@@ -153,7 +153,8 @@ TEST_F(TopTerminalTest, ShowsChangesAndEndsWithQ) {
   Tmux({"send-keys", "q"});
   ASSERT_TRUE(Shows("ended with 0"));
   // The screen of before is back, and so are echo and lines.
-  EXPECT_THAT(last_, AllOf(HasSubstr("fusebox top"), Not(HasSubstr("STATE"))));
+  EXPECT_THAT(last_,
+              AllOf(HasSubstr("-interval=100ms"), Not(HasSubstr("STATE"))));
   Type("stty -a | tr ' ' '\\n' | grep -x -e echo -e icanon | wc -l");
   EXPECT_TRUE(Shows("\n2"));
   EXPECT_EQ(Tmux({"display-message", "-p", "#{cursor_flag}"}), "1");
