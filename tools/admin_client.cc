@@ -3,8 +3,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <cstdint>
+#include <chrono>
 #include <cstdio>
+#include <iterator>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -80,14 +81,29 @@ grpc::Status AdminClient::ListAll(const std::string& filter,
     grpc::ClientContext context;
     Prepare(context);
     v1::ListBreakersResponse response;
+    {
+      const MutexLock lock(mu_);
+      if (stopped_) return grpc::Status::CANCELLED;
+      listing_ = &context;
+    }
     const grpc::Status status =
         stub_->ListBreakers(&context, request, &response);
+    {
+      const MutexLock lock(mu_);
+      listing_ = nullptr;
+    }
     if (!status.ok()) return status;
     std::move(response.mutable_breakers()->begin(),
               response.mutable_breakers()->end(), std::back_inserter(breakers));
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
   return grpc::Status::OK;
+}
+
+void AdminClient::StopListing() {
+  const MutexLock lock(mu_);
+  stopped_ = true;
+  if (listing_ != nullptr) listing_->TryCancel();
 }
 
 AdminExitCode AdminClient::Fail(const grpc::Status& status,

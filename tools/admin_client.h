@@ -8,11 +8,13 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/status.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "interceptor/breaker/mutex.h"
 #include "proto/fusebox/v1/admin.grpc.pb.h"
 #include "tools/channel_flags.h"
 
@@ -31,7 +33,8 @@ enum AdminExitCode : int {
 // The part of the help that is about ChannelFlags.
 extern const char kChannelHelp[];
 
-// A connection to an admin service. Thread-safe.
+// A connection to an admin service. Thread-safe, but for one ListAll() at a
+// time.
 class AdminClient {
  public:
   // `flags` must be checked, and must outlive it. `verb` begins every message.
@@ -47,9 +50,12 @@ class AdminClient {
   // Adds headers, who it is, and, unless it is a stream, the deadline.
   void Prepare(grpc::ClientContext& context, bool is_stream = false) const;
 
-  // Every page; `context` is used for the first.
+  // Every page.
   grpc::Status ListAll(const std::string& filter,
-                       std::vector<v1::Breaker>& breakers);
+                       std::vector<v1::Breaker>& breakers)
+      FUSEBOX_EXCLUDES(mu_);
+  // Ends a ListAll() under way, and those to come, with CANCELLED.
+  void StopListing() FUSEBOX_EXCLUDES(mu_);
 
   // Says what is wrong, on standard error.
   AdminExitCode Fail(const grpc::Status& status, const char* method) const;
@@ -61,6 +67,9 @@ class AdminClient {
   const std::string operator_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::BreakerAdmin::Stub> stub_;
+  Mutex mu_;
+  grpc::ClientContext* listing_ FUSEBOX_GUARDED_BY(mu_) = nullptr;
+  bool stopped_ FUSEBOX_GUARDED_BY(mu_) = false;
 };
 
 // "PERMISSION_DENIED: this service is read-only", printable.

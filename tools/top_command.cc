@@ -93,6 +93,7 @@ class Follower {
       stopped_ = true;
       if (watch_ != nullptr) watch_->TryCancel();
     }
+    client_.StopListing();
     stop_.notify_all();
     lister_.join();
     watcher_.join();

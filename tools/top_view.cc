@@ -102,18 +102,20 @@ void TopView::TakeList(std::vector<v1::Breaker> breakers, absl::Time now) {
 }
 
 void TopView::TakeTransition(const v1::Transition& transition) {
+  const auto breaker = std::find_if(
+      breakers_.begin(), breakers_.end(), [&](const v1::Breaker& known) {
+        return known.name() == transition.breaker();
+      });
+  if (breaker == breakers_.end()) return;
+  breaker->set_state(transition.to());
+  breaker->set_override(transition.override_to());
+  *breaker->mutable_state_time() = transition.time();
+  // Of the state before; the next list tells.
+  breaker->clear_next_probe_time();
+  breaker->clear_override_end_time();
+  breaker->clear_ramp();
   transitions_.push_back(transition);
   if (transitions_.size() > kTransitions) transitions_.pop_front();
-  for (v1::Breaker& breaker : breakers_) {
-    if (breaker.name() != transition.breaker()) continue;
-    breaker.set_state(transition.to());
-    breaker.set_override(transition.override_to());
-    *breaker.mutable_state_time() = transition.time();
-    // Of the state before; the next list tells.
-    breaker.clear_next_probe_time();
-    breaker.clear_override_end_time();
-    breaker.clear_ramp();
-  }
 }
 
 std::vector<std::string> TopView::Render(const std::string& address,

@@ -20,7 +20,8 @@ class TopView {
  public:
   // All breakers, as of `now`.
   void TakeList(std::vector<v1::Breaker> breakers, absl::Time now);
-  // A change, which the next list knows too.
+  // A change, which the next list knows too. Not of breakers that are not
+  // listed.
   void TakeTransition(const v1::Transition& transition);
   // What is wrong with the connection; empty: nothing.
   void SetTrouble(std::string trouble) { trouble_ = std::move(trouble); }

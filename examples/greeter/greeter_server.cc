@@ -18,6 +18,7 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "interceptor/admin/admin_service.h"
 #include "interceptor/admin/breaker_page.h"
 #include "interceptor/admin/live_settings.h"
 #include "interceptor/admin/operator_acts.h"
@@ -35,6 +36,7 @@
 #include "interceptor/http/health_pages.h"
 #include "interceptor/http/http_server.h"
 #include "interceptor/server_interceptor.h"
+#include "interceptor/settings/effective_settings.h"
 #include "interceptor/stats/breaker_statistics.h"
 #include "interceptor/stats/statistics.h"
 #include "interceptor/stats/status_pages.h"
@@ -53,6 +55,15 @@ ABSL_FLAG(std::string, http_address, "127.0.0.1",
 ABSL_FLAG(bool, http_changes, false,
           "Whether breakers may be forced, released and reset from the page "
           "/breakers/, by everyone who can reach it.");
+ABSL_FLAG(
+    std::string, admin, "off",
+    "Whether operators may look at the breakers, or also act on them, over "
+    "fusebox.v1.BreakerAdmin (`fusebox ctl`, `fusebox top`). Valid: off, "
+    "read_only or read_write.");
+ABSL_FLAG(
+    std::string, admin_listen, "127.0.0.1:0",
+    "Where to serve it: HOST:PORT or unix:PATH. A listener of its own, so "
+    "that whoever may call the greeter does not reach it.");
 ABSL_FLAG(std::string, backend_url, "",
           "URL without which this server is not healthy (component "
           "backend_url): asked every second, it has to answer 200 within a "
@@ -70,7 +81,8 @@ constexpr char kUsage[] =
     "Serves greeter.v1.Greeter, guarded by one circuit breaker for each\n"
     "method, and greeter.v1.FaultControl, which makes methods fail. Prints\n"
     "'listening on HOST:PORT' when it is ready, and with --http_port then\n"
-    "'http on ADDRESS:PORT'; Ctrl-C ends it.\n"
+    "'http on ADDRESS:PORT', and with --admin 'admin on ADDRESS'; Ctrl-C ends\n"
+    "it.\n"
     "Exit status: 0 stopped, 1 cannot start, 2 a bad value on the command "
     "line.";
 
@@ -84,6 +96,38 @@ std::optional<int> HttpPort() {
                         "' is not valid: [0, 65535] or off");
   }
   return port;
+}
+
+// Whether there is to be an admin service, and whether it may change anything.
+enum class AdminMode : unsigned char { kOff, kReadOnly, kReadWrite };
+
+AdminMode ReadAdminMode() {
+  const std::string text = absl::GetFlag(FLAGS_admin);
+  if (text == "read_only") return AdminMode::kReadOnly;
+  if (text == "read_write") return AdminMode::kReadWrite;
+  if (text != "off") {
+    greeter::UsageError("--admin: '" + text +
+                        "' is not valid: off, read_only or read_write");
+  }
+  return AdminMode::kOff;
+}
+
+// Serves `admin` at `address`, which is then where it really is; null if that
+// is not possible.
+std::unique_ptr<grpc::Server> StartAdmin(fusebox::BreakerAdminService& admin,
+                                         std::string& address) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  fusebox::ServeBreakerAdmin(builder, &admin);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) return nullptr;
+  if (address.rfind("unix:", 0) != 0) {
+    address.replace(address.rfind(':') + 1, std::string::npos,
+                    std::to_string(port));
+  }
+  return server;
 }
 
 // What the health of this server depends on, as far as the flags say so.
@@ -121,6 +165,7 @@ int main(int argc, char** argv) {
     greeter::UsageError("--listen: '" + address + "' is not valid: HOST:PORT");
   }
   const std::optional<int> http_port = HttpPort();
+  const AdminMode admin_mode = ReadAdminMode();
   const fusebox::EffectiveSettings settings = fusebox::SettingsFromFlags();
   greeter::StopSignals stop;
 
@@ -133,6 +178,13 @@ int main(int argc, char** argv) {
   live_options.flags = std::move(given.flags);
   fusebox::LiveSettings live_settings(&breakers, settings,
                                       std::move(live_options));
+  fusebox::TransitionHistory history(&breakers);
+  fusebox::OperatorActs acts(&breakers, &history);
+  fusebox::BreakerAdminOptions admin_options;
+  admin_options.allow_changes = admin_mode == AdminMode::kReadWrite;
+  admin_options.live_settings = &live_settings;
+  fusebox::BreakerAdminService admin(&breakers, &history, &acts, admin_options);
+
   greeter::GreeterService greeter;
   greeter::FaultControlService fault_control(greeter);
 
@@ -197,6 +249,17 @@ int main(int argc, char** argv) {
   std::printf("listening on %s:%d\n", address.substr(0, colon).c_str(), port);
   if (http_port.has_value()) {
     std::printf("http on %s:%d\n", http_options.address.c_str(), http.port());
+  }
+  std::unique_ptr<grpc::Server> admin_server;
+  if (admin_mode != AdminMode::kOff) {
+    std::string admin_address = absl::GetFlag(FLAGS_admin_listen);
+    admin_server = StartAdmin(admin, admin_address);
+    if (admin_server == nullptr) {
+      std::fprintf(stderr, "greeter_server: cannot listen on %s\n",
+                   admin_address.c_str());
+      return 1;
+    }
+    std::printf("admin on %s\n", admin_address.c_str());
   }
   std::fflush(stdout);
 

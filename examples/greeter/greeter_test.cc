@@ -6,7 +6,9 @@
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -23,6 +25,7 @@
 #include "interceptor/http/http_server.h"
 #include "interceptor/http/testing/raw_client.h"
 #include "interceptor/settings/settings_fields.h"
+#include "proto/fusebox/v1/admin.grpc.pb.h"
 
 namespace greeter {
 namespace {
@@ -184,6 +187,37 @@ TEST(GreeterServerTest, BadFlagsOfThePagesEndWithStatus2) {
   EXPECT_EQ(ended.errors,
             "greeter_server: address: 'localhost' is not an IP address\n");
   EXPECT_TRUE(ended.lines.empty());
+}
+
+TEST(GreeterServerTest, ServesTheAdminServiceOnlyWhereItIsToldTo) {
+  const Ended bad = RunToEnd("greeter_server", {"--admin=yes"});
+  EXPECT_EQ(bad.status, 2);
+  EXPECT_EQ(bad.errors,
+            "--admin: 'yes' is not valid: off, read_only or read_write\n");
+
+  const auto reset = [](const std::string& address) {
+    const auto stub = fusebox::v1::BreakerAdmin::NewStub(
+        grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::minutes(1));
+    context.set_wait_for_ready(true);
+    fusebox::v1::ResetBreakerRequest request;
+    request.set_name("breakers/server/greeter.v1.Greeter/SayHello");
+    fusebox::v1::Breaker breaker;
+    return stub->ResetBreaker(&context, request, &breaker).error_code();
+  };
+  for (const auto& [mode, answer] :
+       {std::pair("read_only", grpc::StatusCode::PERMISSION_DENIED),
+        std::pair("read_write", grpc::StatusCode::OK)}) {
+    Server server({absl::StrCat("--admin=", mode)});
+    const std::optional<std::string> line = server.child().ReadLine(Soon());
+    ASSERT_TRUE(line.has_value());
+    ASSERT_THAT(*line, StartsWith("admin on 127.0.0.1:"));
+    EXPECT_EQ(reset(line->substr(9)), answer);
+    // Not where everybody calls.
+    EXPECT_EQ(reset(server.target()), grpc::StatusCode::UNIMPLEMENTED);
+  }
 }
 
 TEST(GreeterServerTest, HttpPortInUseEndsWithStatus1) {

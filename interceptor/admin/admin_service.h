@@ -76,8 +76,8 @@ struct BreakerAdminOptions {
 // that lag behind by more than TransitionHistory keeps are told how many
 // transitions they lost.
 //
-// Must outlive the servers that serve it; on each, call ServeBreakerAdmin().
-// Thread-safe. Example:
+// Serves one server, by ServeBreakerAdmin(), and must outlive it. Thread-safe.
+// Example:
 //
 //   fusebox::TransitionHistory history(&breakers);
 //   fusebox::OperatorActs acts(&breakers, &history);

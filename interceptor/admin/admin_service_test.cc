@@ -25,6 +25,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "interceptor/admin/live_settings.h"
+#include "interceptor/server_interceptor.h"
 #include "interceptor/settings/effective_settings.h"
 #include "interceptor/settings/settings_fields.h"
 #include "proto/fusebox/v1/admin.grpc.pb.h"
@@ -984,6 +985,31 @@ TEST_F(AdminServiceTest, ShutdownEndsWatches) {
   EXPECT_EQ(Told(watch.End()), "14: the server is shutting down");
   shutdown.join();
   EXPECT_EQ(service_->watches(), 0);
+  server_.reset();
+}
+
+TEST_F(AdminServiceTest, SharesAServerWithAGuardThatLeavesItAlone) {
+  service_ =
+      std::make_unique<BreakerAdminService>(&registry_, &history_, &acts_);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                           &port);
+  const auto guard = GuardServer(builder, &registry_);
+  ServeBreakerAdmin(builder, service_.get());
+  server_ = builder.BuildAndStart();
+  ASSERT_NE(server_, nullptr);
+  stub_ = v1::BreakerAdmin::NewStub(grpc::CreateChannel(
+      absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
+  EXPECT_EQ(guard->uncovered(), 0);
+  EXPECT_EQ(List("method=/fusebox*"), "");
+  EXPECT_THAT(listed_.breakers(), IsEmpty());
+  WatchStream watch(*stub_);
+  watch.Initial();
+  // The notices of both services come.
+  std::thread shutdown([this] { server_->Shutdown(); });
+  EXPECT_EQ(Told(watch.End()), "14: the server is shutting down");
+  shutdown.join();
   server_.reset();
 }
 

@@ -6,8 +6,8 @@
 namespace fusebox {
 namespace {
 
-// The character at the begin of `text`, and how many bytes it has; 0 if there
-// is no valid one.
+// The character at the beginning of `text`, and how many bytes it has; 0 if
+// there is no valid one.
 std::size_t Decode(std::string_view text, std::uint32_t& character) {
   const auto byte = [&](std::size_t i) {
     return static_cast<unsigned char>(text[i]);
