@@ -10,7 +10,8 @@ const {after, before, test} = require('node:test');
 const {chromium} = require('playwright-core');
 
 const [ACTING, READ_ONLY, CROWD] = process.argv.slice(2);
-const PATIENCE_MS = 60000;  // for what takes far less, unless the machine is busy
+// For what takes far less, unless the machine is busy.
+const PATIENCE_MS = 60000;
 
 const LOOKUP = '/orders.v1.Orders/Lookup';
 const FLAKY = '/orders.v1.Flaky/Confirm';
@@ -172,7 +173,8 @@ test('says the state in words, shape and colour, the worst first', async () => {
   const shadow = await untilState(page, TRIAL, 'Open');
   assert.deepEqual([before.shape, opened.shape, half.shape],
                    ['#shape-closed', '#shape-open', '#shape-half_open']);
-  assert.equal(new Set([before, opened, half].map((row) => row.colour)).size, 3);
+  const colours = new Set([before, opened, half].map((row) => row.colour));
+  assert.equal(colours.size, 3);
   assert.equal(shadow.mode, 'shadow');
   assert.match(opened.next, /^probe in (1 h|59 min)/);
   assert.equal(opened.reason, 'Too many failures');
