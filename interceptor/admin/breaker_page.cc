@@ -67,7 +67,8 @@ HttpResponse Refuse(const absl::Status& status) {
 // "localhost" of "localhost:8080", "::1" of "[::1]:8080".
 std::string HostName(std::string_view host) {
   const std::size_t bracket = host.find(']');
-  if (!host.empty() && host.front() == '[' && bracket != host.npos) {
+  if (!host.empty() && host.front() == '[' &&
+      bracket != std::string_view::npos) {
     return std::string(host.substr(1, bracket - 1));
   }
   return std::string(host.substr(0, host.rfind(':')));

@@ -99,8 +99,8 @@ function splitMethod(method) {
 }
 
 // Text from elsewhere as it may stand between other words: characters that
-// cannot be seen, or that reorder others, are written out; letters that run from
-// right to left stay among themselves.
+// cannot be seen, or that reorder others, are written out; letters that run
+// from right to left stay among themselves.
 function foreign(text) {
   const visible = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) =>
       `\\u{${c.codePointAt(0).toString(16)}}`);
@@ -272,7 +272,11 @@ function addRates(entry, rates, seconds, all) {
 // Takes an answer. Returns what changed its state: [entry, before].
 function take(answer) {
   const restarted = info !== null && info.started !== answer.started;
-  if (restarted) known.clear();
+  if (restarted) {
+    known.clear();
+    elements.clear();
+    rows.replaceChildren();
+  }
   const all = restarted || newestSecond !== answer.after_second;
   const seconds = answer.newest_second - answer.after_second;
   const changes = [];
@@ -676,10 +680,11 @@ function drawDetails(details) {
   const rejected = details.rejected_by;
   const time = details.time_in_state_s;
   drawPart('totals', [details.lifetime, rejected, time,
-                      b.shadow_rejected], (table) => drawTable(
+                      b.in_flight, b.shadow_rejected], (table) => drawTable(
       table, ['what', 'how much'], [
         ...Object.entries(details.lifetime).map(([outcome, n]) =>
             [outcome.replaceAll('_', ' '), count.format(n)]),
+        ['in flight now', count.format(b.in_flight)],
         ['rejected while open', count.format(rejected.open)],
         ['rejected while half-open', count.format(rejected.half_open_limit)],
         ['rejected while forced open', count.format(rejected.forced_open)],

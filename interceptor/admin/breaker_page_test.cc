@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -361,6 +362,48 @@ TEST_F(BreakerPageTest, HostileNamesStayInTheirPlace) {
       Get("/breakers/breaker.json?role=server&method=%3Cscript%3E");
   EXPECT_THAT(missing, AllOf(HasSubstr("Content-Type: application/json\r\n"),
                              Not(HasSubstr("<script>"))));
+}
+
+TEST_F(BreakerPageTest, AnswersWhileEverythingChanges) {
+  RegistryOptions options = Options();
+  options.now = &FineNow;
+  options.start_dispatcher = true;
+  BreakerRegistry registry(options);
+  TransitionHistory history(&registry);
+  OperatorActs acts(&registry, &history, [](const std::string&) {});
+  http_ = std::make_unique<HttpServer>();
+  BreakerPageOptions page;
+  page.acts = &acts;
+  AddBreakerPage(*http_, &registry, &history, page);
+  ASSERT_TRUE(http_->Start().ok());
+
+  std::atomic<bool> over = false;
+  std::thread calls([&] {
+    for (int i = 0; !over; ++i) {
+      CircuitBreaker& breaker = registry.Pin(
+          Role::kServer, "", absl::StrCat("/orders.v1.Orders/", i % 50));
+      Admission admission = breaker.Admit(FineNow());
+      admission.permit.Finish(Outcome::kTimeout, FineNow());
+    }
+  });
+  std::thread operators([&] {
+    const Json wish = {{"role", "server"}, {"method", "/orders.v1.Orders/0"}};
+    for (int i = 0; !over; ++i) {
+      Ask("POST", i % 2 == 0 ? "/breakers/force-closed" : "/breakers/release",
+          GoodHeaders(), wish.dump());
+    }
+  });
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_TRUE(GetJson("/breakers/list.json").is_object());
+    EXPECT_EQ(StatusOf(Get("/breakers/")), 200);
+    const int status = StatusOf(
+        Get("/breakers/breaker.json?role=server&method=/orders.v1.Orders/0"));
+    EXPECT_TRUE(status == 200 || status == 404) << status;
+  }
+  over = true;
+  calls.join();
+  operators.join();
+  http_.reset();
 }
 
 // --- Acts -------------------------------------------------------------------
