@@ -278,7 +278,7 @@ Json DetailsJson(const BreakerSnapshot& breaker,
   for (const SettingsField& field : SettingsFields()) {
     Json json = {
         {"field", field.name},
-        {"value", SettingsFieldText(breaker.settings, field.name)},
+        {"value", GetSettingsField(breaker.settings, field.name)},
         {"default", field.default_value},
     };
     if (settings != nullptr) {
