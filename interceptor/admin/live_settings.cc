@@ -367,7 +367,7 @@ class LiveSettings::State {
   }
 
   void TakeEvents() {
-    alignas(inotify_event) std::array<char, 16 * 1024> bytes;
+    alignas(inotify_event) std::array<char, 16'384> bytes;
     for (;;) {
       const ssize_t size = read(inotify_.get(), bytes.data(), bytes.size());
       if (size <= 0) return;

@@ -370,5 +370,65 @@ TEST(CircuitBreakerConcurrencyTest, StormOfTransitionsWithOneBucket) {
   Storm(settings);
 }
 
+// Other settings all the time, also wider windows and mode off, under calls,
+// readers and an operator.
+TEST(CircuitBreakerConcurrencyTest, StormOfSettings) {
+  constexpr int kRounds = 2000;
+  std::vector<std::unique_ptr<const Policy>> policies;
+  for (int i = 0; i < kRounds; ++i) {
+    Settings settings = StormSettings();
+    settings.bucket_width = i % 4 == 0 ? 10ms : 20ms;
+    settings.buckets = 1 + i * 97 % 300;
+    settings.min_recovery = 10ms + (i % 5) * 1ms;
+    settings.drain_window_before_recovery = i % 3 == 0;
+    settings.mode = i % 11 == 0  ? Mode::kOff
+                    : i % 7 == 0 ? Mode::kShadow
+                                 : Mode::kEnforce;
+    policies.push_back(std::make_unique<const Policy>(settings));
+  }
+  const auto breaker =
+      std::make_unique<CircuitBreaker>(StormSettings(), kStart, WithShards());
+  SharedClock clock;
+  std::atomic<std::uint64_t> admitted{0};
+  std::atomic<std::uint64_t> rejected{0};
+  RunThreads(kThreads, [&](int thread) {
+    Random random(static_cast<std::uint64_t>(thread));
+    OutcomeCounts before;
+    for (int i = 0; i < kRounds; ++i) {
+      const TimePoint now = clock.Advance(500us);
+      if (thread == 0) {
+        breaker->SetPolicy(policies[static_cast<std::size_t>(i)].get(), now,
+                           random);
+        EXPECT_EQ(breaker->settings().buckets,
+                  policies[static_cast<std::size_t>(i)]->settings.buckets);
+        continue;
+      }
+      if (thread == 1) {
+        const BreakerSnapshot snapshot = breaker->Snapshot(now, random);
+        EXPECT_LE(snapshot.window.total(), snapshot.lifetime.total());
+        EXPECT_GE(snapshot.lifetime.total(), before.total());
+        before = snapshot.lifetime;
+        if (i % 100 == 0) {
+          breaker->Force(Override::kForcedOpen, now + 5ms, now, random);
+        }
+        continue;
+      }
+      Admission admission = breaker->Admit(now, random);
+      if (!admission.admitted()) ++rejected;
+      if (!admission.permit) continue;
+      ++admitted;
+      admission.permit.Finish(i % 7 == 0   ? Outcome::kSystemError
+                              : i % 5 == 0 ? Outcome::kIgnored
+                                           : Outcome::kOk,
+                              clock.Now(), Duration::zero(), random);
+    }
+  });
+  const BreakerSnapshot snapshot = breaker->Snapshot(clock.Now());
+  EXPECT_EQ(snapshot.lifetime.total() + snapshot.ignored + snapshot.stale,
+            admitted.load());
+  EXPECT_EQ(Sum(snapshot.rejected), rejected.load());
+  EXPECT_EQ(snapshot.in_flight, 0u);
+}
+
 }  // namespace
 }  // namespace fusebox
