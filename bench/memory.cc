@@ -55,7 +55,7 @@ int Run() {
     }
     std::printf("| %d | %zu | %zu | %zu |\n", cores, at_rest,
                 recorder.memory_bytes(), LatencyRecorder::MaxBytes(shards));
-    if (recorder.memory_bytes() - at_rest != std::size_t{7 * 512}) ++wrong;
+    if (recorder.memory_bytes() - at_rest != std::size_t{7} * 512) ++wrong;
   }
 
   constexpr int kMethods = 10000;

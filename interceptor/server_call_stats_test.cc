@@ -145,7 +145,7 @@ TEST_P(ServerCallStatsTest, EveryCode) {
       EXPECT_EQ(Call("status " + std::to_string(code)), code);
     }
   }
-  const std::vector<CallsOfCode> codes = CodesOf(kRounds * 16);
+  const std::vector<CallsOfCode> codes = CodesOf(std::uint64_t{kRounds} * 16);
   ASSERT_EQ(codes.size(), 16u);
   for (std::size_t i = 0; i < codes.size(); ++i) {
     const int code =
@@ -271,7 +271,8 @@ TEST_P(ServerCallStatsTest, ManyClientsAtOnceAreAllCounted) {
     });
   }
   for (std::thread& client : clients) client.join();
-  const std::vector<CallsOfCode> codes = CodesOf(kClients * kCalls);
+  const std::vector<CallsOfCode> codes =
+      CodesOf(std::uint64_t{kClients} * kCalls);
   ASSERT_EQ(codes.size(), 2u);
   EXPECT_EQ(codes[0].code, StatusCode::OK);
   EXPECT_EQ(codes[0].calls, kClients * kCalls / 2u);

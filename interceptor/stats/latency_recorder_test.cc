@@ -97,9 +97,9 @@ TEST(LatencyRecorderTest, MemoryIsBounded) {
   const std::size_t idle = recorder.memory_bytes();
   EXPECT_LE(idle, 256u);
   recorder.Record(0, microseconds(1000));
-  EXPECT_EQ(recorder.memory_bytes(), idle + std::size_t{2 * 512});
+  EXPECT_EQ(recorder.memory_bytes(), idle + std::size_t{2} * 512);
   recorder.Record(0, microseconds(600));
-  EXPECT_EQ(recorder.memory_bytes(), idle + std::size_t{2 * 512})
+  EXPECT_EQ(recorder.memory_bytes(), idle + std::size_t{2} * 512)
       << "the same octave";
 
   // All that can be, from two threads: one with a shard of its own and one
@@ -122,7 +122,8 @@ TEST(LatencyRecorderTest, MemoryIsBounded) {
 TEST(LatencyRecorderTest, TotalsOfManyThreadsAreExact) {
   constexpr int kRounds = 300;
   constexpr int kLatencies = 1000;
-  constexpr std::uint64_t kCalls = kThreads * kRounds * kLatencies;
+  constexpr std::uint64_t kCalls =
+      std::uint64_t{kThreads} * kRounds * kLatencies;
   const std::uint64_t seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
@@ -131,7 +132,7 @@ TEST(LatencyRecorderTest, TotalsOfManyThreadsAreExact) {
   LatencySnapshot expected;
   for (int i = 0; i < kLatencies; ++i) {
     latencies.emplace_back(static_cast<std::int64_t>(ns(random)));
-    expected.Add(latencies.back(), kThreads * kRounds);
+    expected.Add(latencies.back(), kCalls / kLatencies);
   }
 
   LatencyRecorder recorder(kShards);
@@ -186,7 +187,7 @@ TEST(LatencyRecorderTest, ThreadsThatMeetAtFirst) {
   const std::size_t at_rest = LatencyRecorder(1).memory_bytes();
   for (const auto& recorder : recorders) {
     EXPECT_EQ(recorder->Snapshot()[0].calls, std::uint64_t{kThreads});
-    EXPECT_EQ(recorder->memory_bytes(), at_rest + std::size_t{2 * 512});
+    EXPECT_EQ(recorder->memory_bytes(), at_rest + std::size_t{2} * 512);
   }
 }
 
