@@ -9,7 +9,6 @@
 #include "deploy/monitoring_testing.h"
 #include "examples/greeter/child_process.h"
 #include "examples/greeter/child_process_testing.h"
-#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "interceptor/breaker/breaker_registry.h"
 #include "interceptor/export/prometheus_metrics.h"
