@@ -60,9 +60,8 @@ absl::Status ValidatePushgatewayOptions(const PushgatewayOptions& options);
 struct PushgatewayStats {
   struct Gateway {
     std::string address;
-    std::uint64_t pushes = 0;  // taken by the gateway
-    std::uint64_t failures =
-        0;  // refused, not answered, timed out; deletes too
+    std::uint64_t pushes = 0;    // taken by the gateway
+    std::uint64_t failures = 0;  // pushes and deletes that were not
     // Periods that passed it by because it was at work on an earlier push.
     std::uint64_t skipped = 0;
     std::string last_error;  // stays when later pushes succeed
@@ -91,7 +90,7 @@ struct PushgatewayStats {
 // Not with TLS and without passwords: Pushgateways stand inside the cluster.
 // Redirections are failures; proxies of the environment are not used.
 //
-// Thread-compatible; stats() and Wake() are thread-safe. Example:
+// Thread-compatible; stats() and Wake() are thread-safe after Start(). Example:
 //
 //   fusebox::PushgatewayOptions options;
 //   options.host = "pushgateway.monitoring";
