@@ -319,7 +319,7 @@ grpc::ServerUnaryReactor* BreakerAdminService::UpdateBreaker(
               });
     if (!breaker.ok()) return breaker.status();
     if (request->validate_only()) {
-      const absl::Status status = settings->Update(
+      absl::Status status = settings->Update(
           method, *fields, PrintableText(who), /*validate_only=*/true);
       if (!status.ok()) return status;
     }

@@ -158,8 +158,8 @@ absl::StatusOr<BreakerSnapshot> OperatorActs::Perform(
   };
   if (act.kind == OperatorAct::Kind::kUpdate) {
     // New settings are others' work, which transitions need not wait for.
-    const auto performed = run();
-    history_.RecordAct([&] { return performed; });
+    auto performed = run();
+    history_.RecordAct([&] { return std::move(performed); });
   } else {
     history_.RecordAct(run);
   }
