@@ -123,11 +123,13 @@ int main(int argc, char** argv) {
                  address.c_str());
     return 1;
   }
-  std::printf("listening on %s:%d\n", address.substr(0, colon).c_str(), port);
-  if (const int status = operations.Start(checks, guard->health());
+  std::string places;
+  if (const int status = operations.Start(checks, guard->health(), places);
       status != 0) {
     return status;
   }
+  std::printf("listening on %s:%d\n%s", address.substr(0, colon).c_str(), port,
+              places.c_str());
   std::fflush(stdout);
 
   stop.Wait();

@@ -212,7 +212,8 @@ Operations::Operations(const OperationsFlags& flags,
 Operations::~Operations() = default;
 
 int Operations::Start(fusebox::ComponentChecks& checks,
-                      std::shared_ptr<const fusebox::HealthService> health) {
+                      std::shared_ptr<const fusebox::HealthService> health,
+                      std::string& places) {
   Parts& parts = *parts_;
   if (flags_.http_port.has_value()) {
     fusebox::HealthPagesOptions health_pages;
@@ -232,8 +233,8 @@ int Operations::Start(fusebox::ComponentChecks& checks,
     if (const absl::Status status = parts.http.Start(); !status.ok()) {
       return Report(status);
     }
-    std::printf("http on %s:%d\n", flags_.http_address.c_str(),
-                parts.http.port());
+    places += "http on " + flags_.http_address + ":" +
+              std::to_string(parts.http.port()) + "\n";
   }
 
   if (flags_.admin != AdminMode::kOff) {
@@ -242,7 +243,7 @@ int Operations::Start(fusebox::ComponentChecks& checks,
     if (parts.admin_server == nullptr) {
       return Report(absl::UnavailableError("cannot listen on " + address));
     }
-    std::printf("admin on %s\n", address.c_str());
+    places += "admin on " + address + "\n";
   }
 
   absl::Status status;

@@ -4,6 +4,7 @@
 #define FUSEBOX_EXAMPLES_GREETER_OPERATIONS_H_
 
 #include <memory>
+#include <string>
 
 #include "interceptor/breaker/breaker_registry.h"
 #include "interceptor/health/component_checks.h"
@@ -39,10 +40,12 @@ class Operations {
   // Stops it all.
   ~Operations();
 
-  // Starts what is wanted and prints where it listens. Returns 0, or the exit
-  // status after a line on standard error.
+  // Starts what is wanted, and puts a line for each place where it listens
+  // into `places`. Returns 0, or the exit status after a line on standard
+  // error.
   int Start(fusebox::ComponentChecks& checks,
-            std::shared_ptr<const fusebox::HealthService> health);
+            std::shared_ptr<const fusebox::HealthService> health,
+            std::string& places);
 
  private:
   struct Parts;
