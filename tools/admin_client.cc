@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <iterator>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -72,8 +71,8 @@ void AdminClient::Prepare(grpc::ClientContext& context, bool is_stream) const {
 }
 
 grpc::Status AdminClient::ListAll(const std::string& filter,
-                                  std::vector<v1::Breaker>& breakers) {
-  breakers.clear();
+                                  v1::ListBreakersResponse& all) {
+  all.Clear();
   v1::ListBreakersRequest request;
   request.set_filter(filter);
   request.set_page_size(1000);
@@ -93,9 +92,9 @@ grpc::Status AdminClient::ListAll(const std::string& filter,
       listing_ = nullptr;
     }
     if (!status.ok()) return status;
-    std::move(response.mutable_breakers()->begin(),
-              response.mutable_breakers()->end(), std::back_inserter(breakers));
     request.set_page_token(response.next_page_token());
+    response.clear_next_page_token();
+    all.MergeFrom(std::move(response));
   } while (!request.page_token().empty());
   return grpc::Status::OK;
 }

@@ -51,8 +51,7 @@ class AdminClient {
   void Prepare(grpc::ClientContext& context, bool is_stream = false) const;
 
   // Every page.
-  grpc::Status ListAll(const std::string& filter,
-                       std::vector<v1::Breaker>& breakers)
+  grpc::Status ListAll(const std::string& filter, v1::ListBreakersResponse& all)
       FUSEBOX_EXCLUDES(mu_);
   // Ends a ListAll() under way, and those to come, with CANCELLED.
   void StopListing() FUSEBOX_EXCLUDES(mu_);

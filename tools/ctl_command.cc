@@ -442,9 +442,10 @@ class Ctl {
     if (!options_.target.empty()) {
       filter += " target=" + Quoted(options_.target);
     }
-    std::vector<v1::Breaker> found;
-    const grpc::Status status = client_.ListAll(filter, found);
+    v1::ListBreakersResponse list;
+    const grpc::Status status = client_.ListAll(filter, list);
     if (!status.ok()) return client_.Fail(status, "ListBreakers");
+    const auto& found = list.breakers();
     if (found.empty()) {
       client_.Complain(
           absl::StrCat("no breaker ", PrintableText(options_.breaker)));
@@ -460,7 +461,7 @@ class Ctl {
           names));
       return kAdminMisused;
     }
-    name = found.front().name();
+    name = found.Get(0).name();
     return kAdminOk;
   }
 
@@ -474,18 +475,18 @@ class Ctl {
   }
 
   AdminExitCode List() {
-    std::vector<v1::Breaker> breakers;
-    const grpc::Status status = client_.ListAll(options_.filter, breakers);
+    v1::ListBreakersResponse list;
+    const grpc::Status status = client_.ListAll(options_.filter, list);
     if (!status.ok()) return client_.Fail(status, "ListBreakers");
-    if (!options_.json()) {
-      PrintTable(breakers);
+    if (options_.json()) {
+      PrintJson(list, /*on_one_line=*/false);
       return kAdminOk;
     }
-    v1::ListBreakersResponse all;
-    for (v1::Breaker& breaker : breakers) {
-      *all.add_breakers() = std::move(breaker);
+    PrintTable({list.breakers().begin(), list.breakers().end()});
+    if (!list.settings_file_error().empty()) {
+      client_.Complain("the settings file is not in force: " +
+                       PrintableText(list.settings_file_error()));
     }
-    PrintJson(all, /*on_one_line=*/false);
     return kAdminOk;
   }
 

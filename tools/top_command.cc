@@ -122,13 +122,12 @@ class Follower {
 
   void KeepListing() FUSEBOX_EXCLUDES(mu_) {
     do {
-      std::vector<v1::Breaker> breakers;
-      const grpc::Status status = client_.ListAll(options_.filter, breakers);
+      v1::ListBreakersResponse list;
+      const grpc::Status status = client_.ListAll(options_.filter, list);
       {
         const MutexLock lock(mu_);
         if (status.ok()) {
-          view_.TakeList(std::move(breakers), absl::Now());
-          view_.SetTrouble("");
+          view_.TakeList(list, absl::Now());
         } else {
           view_.SetTrouble("no answer, trying again: " + StatusText(status));
         }
@@ -186,10 +185,10 @@ constexpr std::size_t kUnlimited = 1'000'000;
 AdminExitCode RunPlain(const Options& options, AdminClient& client) {
   TopView view;
   for (;;) {
-    std::vector<v1::Breaker> breakers;
-    const grpc::Status status = client.ListAll(options.filter, breakers);
+    v1::ListBreakersResponse list;
+    const grpc::Status status = client.ListAll(options.filter, list);
     if (!status.ok()) return client.Fail(status, "ListBreakers");
-    view.TakeList(std::move(breakers), absl::Now());
+    view.TakeList(list, absl::Now());
     Print(view.Render(options.channel.address, absl::Now(), kUnlimited,
                       kUnlimited, /*escapes=*/false));
     if (options.once || std::ferror(stdout) != 0) return kAdminOk;
@@ -200,8 +199,8 @@ AdminExitCode RunPlain(const Options& options, AdminClient& client) {
 
 AdminExitCode RunOnTerminal(const Options& options, AdminClient& client) {
   // What is wrong from the start is said where it stays to be read.
-  std::vector<v1::Breaker> breakers;
-  const grpc::Status status = client.ListAll(options.filter, breakers);
+  v1::ListBreakersResponse list;
+  const grpc::Status status = client.ListAll(options.filter, list);
   if (!status.ok()) return client.Fail(status, "ListBreakers");
 
   Terminal terminal;

@@ -71,11 +71,15 @@ std::string NextText(const v1::Breaker& breaker, absl::Time now) {
 
 }  // namespace
 
-void TopView::TakeList(std::vector<v1::Breaker> breakers, absl::Time now) {
+void TopView::TakeList(const v1::ListBreakersResponse& list, absl::Time now) {
+  trouble_ =
+      list.settings_file_error().empty()
+          ? ""
+          : "the settings file is not in force: " + list.settings_file_error();
   const double seconds = absl::ToDoubleSeconds(now - listed_at_);
   std::map<std::string, std::int64_t> asked;
   calls_per_second_.clear();
-  for (const v1::Breaker& breaker : breakers) {
+  for (const v1::Breaker& breaker : list.breakers()) {
     const std::int64_t count = AskedCount(breaker);
     asked[breaker.name()] = count;
     const auto before = asked_.find(breaker.name());
@@ -87,7 +91,7 @@ void TopView::TakeList(std::vector<v1::Breaker> breakers, absl::Time now) {
   }
   asked_ = std::move(asked);
   listed_at_ = now;
-  breakers_ = std::move(breakers);
+  breakers_.assign(list.breakers().begin(), list.breakers().end());
   const auto key = [this](const v1::Breaker& breaker) {
     const auto rate = calls_per_second_.find(breaker.name());
     return std::make_tuple(

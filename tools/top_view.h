@@ -18,12 +18,12 @@ namespace fusebox {
 // The breakers as lists and transitions told of them. Thread-compatible.
 class TopView {
  public:
-  // All breakers, as of `now`.
-  void TakeList(std::vector<v1::Breaker> breakers, absl::Time now);
+  // All breakers, as of `now`, and what is wrong with the settings file.
+  void TakeList(const v1::ListBreakersResponse& list, absl::Time now);
   // A change, which the next list knows too. Not of breakers that are not
   // listed.
   void TakeTransition(const v1::Transition& transition);
-  // What is wrong with the connection; empty: nothing.
+  // What is wrong with the connection; the next list takes it back.
   void SetTrouble(std::string trouble) { trouble_ = std::move(trouble); }
 
   bool has_list() const { return listed_at_ != absl::InfinitePast(); }

@@ -31,6 +31,7 @@
 #include "interceptor/export/prometheus_page.h"
 #include "interceptor/export/pushgateway.h"
 #include "interceptor/export/pushgateway_flags.h"
+#include "interceptor/export/settings_metrics.h"
 #include "interceptor/flags/settings_flags.h"
 #include "interceptor/http/health_pages.h"
 #include "interceptor/http/http_server.h"
@@ -146,6 +147,7 @@ struct Operations::Parts {
         acts(&breakers, &history),
         admin(&breakers, &history, &acts, AdminOptions(flags)),
         metrics(std::make_shared<fusebox::PrometheusMetrics>(&breakers)),
+        settings_metrics(std::make_shared<fusebox::SettingsMetrics>(&settings)),
         breaker_statistics(&breakers, &statistics),
         http(HttpOptions(flags)) {}
 
@@ -171,7 +173,9 @@ struct Operations::Parts {
   }
 
   std::string MetricsText() const {
-    return prometheus::TextSerializer().Serialize(metrics->Collect());
+    const prometheus::TextSerializer serializer;
+    return serializer.Serialize(metrics->Collect()) +
+           serializer.Serialize(settings_metrics->Collect());
   }
 
   // In the order in which they need each other.
@@ -180,6 +184,7 @@ struct Operations::Parts {
   fusebox::OperatorActs acts;
   fusebox::BreakerAdminService admin;
   std::shared_ptr<fusebox::PrometheusMetrics> metrics;
+  std::shared_ptr<fusebox::SettingsMetrics> settings_metrics;
   fusebox::Statistics statistics;
   fusebox::BreakerStatistics breaker_statistics;
 
@@ -220,7 +225,8 @@ int Operations::Start(fusebox::ComponentChecks& checks,
     health_pages.health = std::move(health);
     // Cannot fail with these options.
     fusebox::AddHealthPages(parts.http, &checks, health_pages).IgnoreError();
-    fusebox::AddMetricsPage(parts.http, {parts.metrics});
+    fusebox::AddMetricsPage(parts.http,
+                            {parts.metrics, parts.settings_metrics});
     fusebox::AddStatusPages(parts.http, &parts.statistics);
     fusebox::BreakerPageOptions page;
     page.title = "greeter_server";

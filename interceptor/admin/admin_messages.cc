@@ -71,7 +71,8 @@ void FillCounts(const OutcomeCounts& counts, v1::OutcomeCounts& message) {
 
 std::string TextOf(const v1::BreakerSettings& message,
                    const FieldDescriptor& field) {
-  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  const google::protobuf::Reflection& reflection =
+      *v1::BreakerSettings::GetReflection();
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
       return reflection.GetString(message, &field);
@@ -101,7 +102,8 @@ std::string TextOf(const v1::BreakerSettings& message,
 
 void SetFromText(v1::BreakerSettings& message, const FieldDescriptor& field,
                  const std::string& text) {
-  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  const google::protobuf::Reflection& reflection =
+      *v1::BreakerSettings::GetReflection();
   // What GetSettingsField() writes can be read.
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
@@ -229,7 +231,7 @@ absl::StatusOr<std::map<std::string, std::optional<std::string>>> ReadUpdate(
   std::map<std::string, std::optional<std::string>> fields;
   const auto add = [&](const FieldDescriptor& field) {
     std::optional<std::string>& text = fields[field.name()];
-    if (config.GetReflection()->HasField(config, &field)) {
+    if (v1::BreakerSettings::GetReflection()->HasField(config, &field)) {
       text = TextOf(config, field);
     }
   };
@@ -254,7 +256,8 @@ absl::StatusOr<std::map<std::string, std::optional<std::string>>> ReadUpdate(
   if (request.update_mask().paths().empty()) {
     for (int i = 0; i < descriptor.field_count(); ++i) {
       const FieldDescriptor& field = *descriptor.field(i);
-      if (config.GetReflection()->HasField(config, &field)) add(field);
+      if (v1::BreakerSettings::GetReflection()->HasField(config, &field))
+        add(field);
     }
   }
   if (fields.empty()) {

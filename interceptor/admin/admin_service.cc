@@ -238,6 +238,10 @@ grpc::ServerUnaryReactor* BreakerAdminService::ListBreakers(
       if (!parsed.ok()) return parsed.status();
       after = *std::move(parsed);
     }
+    if (options_.live_settings != nullptr && !after.has_value()) {
+      response->set_settings_file_error(
+          PrintableText(options_.live_settings->last_error()));
+    }
     std::optional<BreakerName> last;
     for (const BreakerSnapshot& breaker : registry_.Snapshots()) {
       const BreakerName name = NameOf(breaker);

@@ -28,13 +28,13 @@
 #include "interceptor/server_interceptor.h"
 #include "interceptor/settings/effective_settings.h"
 #include "interceptor/settings/settings_fields.h"
+#include "interceptor/testing/guarded_echo.h"
 #include "proto/fusebox/v1/admin.grpc.pb.h"
 
 namespace fusebox {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::Contains;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -154,9 +154,9 @@ class AdminServiceTest : public ::testing::Test {
 
   // On 127.0.0.1 unless `address` says otherwise.
   void Start(BreakerAdminOptions options, std::string address = "",
-             std::shared_ptr<grpc::ServerCredentials> server_side =
+             const std::shared_ptr<grpc::ServerCredentials>& server_side =
                  grpc::InsecureServerCredentials(),
-             std::shared_ptr<grpc::ChannelCredentials> client_side =
+             const std::shared_ptr<grpc::ChannelCredentials>& client_side =
                  grpc::InsecureChannelCredentials(),
              const grpc::ChannelArguments& arguments = {}) {
     service_ = std::make_unique<BreakerAdminService>(
@@ -584,6 +584,28 @@ class AdminSettingsTest : public AdminServiceTest {
 
   LiveSettings live_;
 };
+
+TEST_F(AdminServiceTest, TellsWhatIsWrongWithTheSettingsFile) {
+  const std::string file = ::testing::TempDir() + "admin_settings.textproto";
+  std::ofstream(file) << "defaults { buckets: 0 }";
+  LiveSettingsOptions live_options;
+  live_options.file = file;
+  LiveSettings live(&registry_, *PutTogether(SettingsFile(), GivenFlags()),
+                    live_options);
+  BreakerAdminOptions options;
+  options.live_settings = &live;
+  Start(std::move(options));
+  EXPECT_TRUE(testing::Eventually([&] { return live.last_error() != ""; }));
+  ASSERT_EQ(List(), "");
+  EXPECT_THAT(listed_.settings_file_error(),
+              HasSubstr("admin_settings.textproto:1:"));
+  EXPECT_THAT(listed_.settings_file_error(), HasSubstr("buckets"));
+  std::ofstream(file) << "defaults { buckets: 4 }";
+  EXPECT_TRUE(testing::Eventually([&] { return live.last_error() == ""; }));
+  ASSERT_EQ(List(), "");
+  EXPECT_EQ(listed_.settings_file_error(), "");
+  StopServer();
+}
 
 TEST_F(AdminSettingsTest, AnUpdateReachesTheBreakerAndSaysWhoDidIt) {
   v1::BreakerSettings config;

@@ -192,9 +192,9 @@ TEST(PageTokenTest, IsGoodForItsFilterOnly) {
   const absl::Status status = ParsePageToken(token, "state=OPEN").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("another filter"));
-  for (const std::string bad :
-       {"", "x", "!", "AAAA", token.substr(1).c_str(),
-        absl::WebSafeBase64Escape("12345678breakers/x").c_str()}) {
+  for (const std::string& bad : std::vector<std::string>{
+           "", "x", "!", "AAAA", token.substr(1),
+           absl::WebSafeBase64Escape("12345678breakers/x")}) {
     EXPECT_EQ(ParsePageToken(bad, "").status().code(),
               absl::StatusCode::kInvalidArgument)
         << bad;

@@ -297,7 +297,7 @@ TEST_F(OperatorActsTest, WhoFollowsHearsOfEachAndOfWhatIsLost) {
   EXPECT_EQ(skipped, 10);
   EXPECT_EQ(history_.After(11, skipped)->transition.sequence, 12);
   EXPECT_EQ(skipped, 10);
-  EXPECT_FALSE(history_.After(2 * kRounds, skipped).has_value());
+  EXPECT_FALSE(history_.After(std::uint64_t{2} * kRounds, skipped).has_value());
   EXPECT_EQ(history_.Last().size(), 100);
   EXPECT_EQ(history_.Last(1).front().transition.sequence, 2 * kRounds);
   EXPECT_EQ(history_.Last(5000).size(), TransitionHistory::kCapacity);
