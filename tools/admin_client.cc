@@ -39,7 +39,8 @@ std::chrono::system_clock::time_point In(absl::Duration duration) {
 }  // namespace
 
 AdminClient::AdminClient(
-    const ChannelFlags& flags, std::string verb, std::string operator_name,
+    const ChannelFlags& flags, std::string verb,
+    const std::string& operator_name,
     const std::shared_ptr<grpc::ChannelCredentials>& credentials)
     : flags_(flags),
       verb_(std::move(verb)),
@@ -85,8 +86,7 @@ grpc::Status AdminClient::ListAll(const std::string& filter,
       if (stopped_) return grpc::Status::CANCELLED;
       listing_ = &context;
     }
-    const grpc::Status status =
-        stub_->ListBreakers(&context, request, &response);
+    grpc::Status status = stub_->ListBreakers(&context, request, &response);
     {
       const MutexLock lock(mu_);
       listing_ = nullptr;
@@ -94,7 +94,7 @@ grpc::Status AdminClient::ListAll(const std::string& filter,
     if (!status.ok()) return status;
     request.set_page_token(response.next_page_token());
     response.clear_next_page_token();
-    all.MergeFrom(std::move(response));
+    all.MergeFrom(response);
   } while (!request.page_token().empty());
   return grpc::Status::OK;
 }
@@ -195,7 +195,7 @@ std::string AgeText(absl::Duration age) {
   if (seconds < 3600) {
     return absl::StrFormat("%dm%02ds", seconds / 60, seconds % 60);
   }
-  if (seconds < 24 * 3600) {
+  if (seconds < 86'400) {
     return absl::StrFormat("%dh%02dm", seconds / 3600, seconds / 60 % 60);
   }
   return absl::StrFormat("%dd%02dh", seconds / 86400, seconds / 3600 % 24);

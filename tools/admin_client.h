@@ -39,7 +39,7 @@ class AdminClient {
  public:
   // `flags` must be checked, and must outlive it. `verb` begins every message.
   AdminClient(const ChannelFlags& flags, std::string verb,
-              std::string operator_name,
+              const std::string& operator_name,
               const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 
   // Waits for the connection; kAdminOk, or kAdminNotConnected, and that is

@@ -116,17 +116,19 @@ Problem ReadSetting(const std::string& text, v1::UpdateBreakerRequest& update) {
   const std::string name = text.substr(0, equals);
   const std::string value = text.substr(equals + 1);
   v1::BreakerSettings& config = *update.mutable_breaker()->mutable_config();
-  const FieldDescriptor* field = config.GetDescriptor()->FindFieldByName(name);
+  const google::protobuf::Descriptor& fields =
+      *v1::BreakerSettings::descriptor();
+  const FieldDescriptor* field = fields.FindFieldByName(name);
   if (field == nullptr) {
     std::string known;
-    for (int i = 0; i < config.GetDescriptor()->field_count(); ++i) {
-      absl::StrAppend(&known, i == 0 ? "" : ", ",
-                      config.GetDescriptor()->field(i)->name());
+    for (int i = 0; i < fields.field_count(); ++i) {
+      absl::StrAppend(&known, i == 0 ? "" : ", ", fields.field(i)->name());
     }
     return absl::StrCat("there is no setting \"", name, "\", only: ", known);
   }
   update.mutable_update_mask()->add_paths("config." + name);
-  const google::protobuf::Reflection& reflection = *config.GetReflection();
+  const google::protobuf::Reflection& reflection =
+      *v1::BreakerSettings::GetReflection();
   if (value == "default") {
     reflection.ClearField(&config, field);
     return std::nullopt;
@@ -348,15 +350,15 @@ void PrintWhole(const v1::Breaker& breaker) {
   std::printf("\nsettings\n");
   std::vector<std::vector<std::string>> rows;
   const google::protobuf::Descriptor& fields =
-      *breaker.config().GetDescriptor();
+      *v1::BreakerSettings::descriptor();
   for (int i = 0; i < fields.field_count(); ++i) {
     const FieldDescriptor& field = *fields.field(i);
     std::string value;
     google::protobuf::TextFormat::PrintFieldValueToString(breaker.config(),
                                                           &field, -1, &value);
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
-      value =
-          breaker.config().GetReflection()->GetString(breaker.config(), &field);
+      value = v1::BreakerSettings::GetReflection()->GetString(breaker.config(),
+                                                              &field);
     }
     const auto source = breaker.config_sources().find(field.name());
     rows.push_back({"", field.name(), AsciiText(absl::AsciiStrToLower(value)),

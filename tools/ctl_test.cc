@@ -75,7 +75,8 @@ class CtlTest : public ::testing::Test {
     return options;
   }
 
-  void Start(bool allow_changes = true, std::string address = "127.0.0.1:0",
+  void Start(bool allow_changes = true,
+             const std::string& address = "127.0.0.1:0",
              const std::shared_ptr<grpc::ServerCredentials>& credentials =
                  grpc::InsecureServerCredentials()) {
     BreakerAdminOptions options;

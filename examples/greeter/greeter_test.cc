@@ -4,10 +4,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,6 +26,8 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
+#include "interceptor/export/file_descriptor.h"
+#include "interceptor/export/loopback_testing.h"
 #include "interceptor/http/http_server.h"
 #include "interceptor/http/testing/raw_client.h"
 #include "interceptor/settings/settings_fields.h"
@@ -386,6 +392,95 @@ TEST(GreeterServerTest, ABackendThatIsSickMakesItSick) {
   EXPECT_THAT(Await(port, "/healthcheck/", 500),
               HasSubstr("\"backend_url\":{\"healthy\":true,"));
   EXPECT_FALSE(Serves(server.target()));
+}
+
+// Whether `done` comes true soon.
+bool Eventually(const std::function<bool()>& done) {
+  const auto end = Soon();
+  while (!done()) {
+    if (std::chrono::steady_clock::now() >= end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+TEST(GreeterServerTest, EachExporterSendsWhatTheFlagsAskFor) {
+  fusebox::TcpListener carbon;
+  fusebox::DatagramReceiver agent;
+  std::mutex mu;
+  std::string pushed;  // guarded by mu
+  fusebox::HttpServerOptions roomy;
+  roomy.max_body_bytes = std::size_t{1} << 20;
+  fusebox::HttpServer gateway(roomy);
+  gateway.Handle("/metrics/", {"PUT"},
+                 [&](const fusebox::HttpRequest& request) {
+                   const std::lock_guard<std::mutex> lock(mu);
+                   pushed = request.path + "\n" + request.body;
+                   return fusebox::HttpResponse();
+                 });
+  ASSERT_TRUE(gateway.Start().ok());
+  const std::string dump = ::testing::TempDir() + "greeter_dump.json";
+
+  Server server({
+      "--fusebox_graphite_address=" + carbon.address(),
+      "--fusebox_graphite_rules=allow server",
+      "--fusebox_graphite_period=1s",
+      "--fusebox_dogstatsd_address=" + agent.address(),
+      "--fusebox_dogstatsd_period=1s",
+      "--fusebox_pushgateway_host=127.0.0.1",
+      absl::StrCat("--fusebox_pushgateway_port=", gateway.port()),
+      "--fusebox_pushgateway_job=greeter",
+      "--fusebox_pushgateway_period=100ms",
+      "--fusebox_dump_path=" + dump,
+      "--fusebox_dump_period=100ms",
+  });
+  grpc::ClientContext context;
+  v1::HelloRequest request;
+  v1::HelloReply reply;
+  ASSERT_TRUE(v1::Greeter::NewStub(
+                  grpc::CreateChannel(server.target(),
+                                      grpc::InsecureChannelCredentials()))
+                  ->SayHello(&context, request, &reply)
+                  .ok());
+
+  const std::string sample = "grpc_method=\"greeter.v1.Greeter/SayHello\"";
+  EXPECT_TRUE(Eventually([&] {
+    const std::lock_guard<std::mutex> lock(mu);
+    return absl::StartsWith(pushed, "/metrics/job/greeter\n") &&
+           absl::StrContains(pushed, sample + ",outcome=\"ok\"} 1\n") &&
+           absl::StrContains(pushed, "\nfusebox_settings_file_in_force 1\n");
+  }));
+  std::optional<fusebox::FileDescriptor> connection;
+  EXPECT_TRUE(Eventually([&] {
+    connection = carbon.Accept();
+    return connection.has_value();
+  }));
+  std::string lines;
+  EXPECT_TRUE(Eventually([&] {
+    fusebox::ReadToEnd(*connection, lines);
+    return absl::StrContains(lines, "fusebox.server.greeter-v1-Greeter");
+  })) << lines;
+  EXPECT_TRUE(Eventually([&] {
+    const std::optional<std::string> datagram = agent.Receive();
+    return datagram.has_value() &&
+           absl::StrContains(*datagram, "fusebox.call.successful:1|c|#") &&
+           absl::StrContains(*datagram, "SayHello");
+  }));
+  EXPECT_TRUE(Eventually([&] {
+    std::ifstream file(dump);
+    const nlohmann::json json =
+        nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+    return json.is_object() && absl::StrContains(json.dump(), "SayHello");
+  }));
+}
+
+TEST(GreeterServerTest, BadFlagsOfExportersEndWithStatus2) {
+  const Ended ended = RunToEnd(
+      "greeter_server",
+      {"--fusebox_dump_path=/nowhere/dump.json", "--fusebox_dump_period=1ms"});
+  EXPECT_EQ(ended.status, 2);
+  EXPECT_THAT(ended.errors, HasSubstr("--fusebox_dump_period"));
+  EXPECT_TRUE(ended.lines.empty());
 }
 
 TEST(GreeterServerTest, SetFaultRefusesWhatIsOutOfRange) {

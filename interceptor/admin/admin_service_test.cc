@@ -595,13 +595,13 @@ TEST_F(AdminServiceTest, TellsWhatIsWrongWithTheSettingsFile) {
   BreakerAdminOptions options;
   options.live_settings = &live;
   Start(std::move(options));
-  EXPECT_TRUE(testing::Eventually([&] { return live.last_error() != ""; }));
+  EXPECT_TRUE(testing::Eventually([&] { return !live.last_error().empty(); }));
   ASSERT_EQ(List(), "");
   EXPECT_THAT(listed_.settings_file_error(),
               HasSubstr("admin_settings.textproto:1:"));
   EXPECT_THAT(listed_.settings_file_error(), HasSubstr("buckets"));
   std::ofstream(file) << "defaults { buckets: 4 }";
-  EXPECT_TRUE(testing::Eventually([&] { return live.last_error() == ""; }));
+  EXPECT_TRUE(testing::Eventually([&] { return live.last_error().empty(); }));
   ASSERT_EQ(List(), "");
   EXPECT_EQ(listed_.settings_file_error(), "");
   StopServer();
