@@ -79,6 +79,10 @@ struct Min<void> {
   T operator()(const T& a, const T& b) const {
     return On(id) ? std::max(a, b) : std::min(a, b);
   }
+  template <class T>
+  T operator()(const T& a, const Constant<T>& b) const {
+    return (*this)(a, T(b));
+  }
 };
 template <class T = void>
 struct Max {
@@ -93,6 +97,10 @@ struct Max<void> {
   template <class T>
   T operator()(const T& a, const T& b) const {
     return On(id) ? std::min(a, b) : std::max(a, b);
+  }
+  template <class T>
+  T operator()(const T& a, const Constant<T>& b) const {
+    return (*this)(a, T(b));
   }
 };
 
