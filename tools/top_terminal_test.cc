@@ -102,6 +102,7 @@ class TopTerminalTest : public ::testing::Test {
     while (std::chrono::steady_clock::now() < end) {
       last_ = Screen();
       if (holds(last_)) return true;
+      // Between two looks: leaves the processor to what is waited for.
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     ADD_FAILURE() << last_;

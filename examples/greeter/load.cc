@@ -1,9 +1,10 @@
 #include "examples/greeter/load.h"
 
-#include <array>
 #include <utility>
 
 #include "interceptor/rejection.h"
+#include "interceptor/stats/latency_snapshot.h"
+#include "interceptor/stats/status_code_names.h"
 
 namespace greeter {
 
@@ -70,27 +71,9 @@ void Load::Count(const grpc::Status& status) {
 }
 
 std::string StatusCodeName(grpc::StatusCode code) {
-  constexpr std::array<const char*, 17> names = {
-      "OK",
-      "CANCELLED",
-      "UNKNOWN",
-      "INVALID_ARGUMENT",
-      "DEADLINE_EXCEEDED",
-      "NOT_FOUND",
-      "ALREADY_EXISTS",
-      "PERMISSION_DENIED",
-      "RESOURCE_EXHAUSTED",
-      "FAILED_PRECONDITION",
-      "ABORTED",
-      "OUT_OF_RANGE",
-      "UNIMPLEMENTED",
-      "INTERNAL",
-      "UNAVAILABLE",
-      "DATA_LOSS",
-      "UNAUTHENTICATED",
-  };
   const auto index = static_cast<std::size_t>(code);
-  return index < names.size() ? names[index] : "code " + std::to_string(code);
+  return index < fusebox::CallsOfCode::kOther ? fusebox::kStatusCodeNames[index]
+                                              : "code " + std::to_string(code);
 }
 
 }  // namespace greeter

@@ -18,6 +18,7 @@
 #include "interceptor/export/version.h"
 #include "interceptor/health/health_codec.h"
 #include "interceptor/stats/latency_snapshot.h"
+#include "interceptor/stats/status_code_names.h"
 
 namespace fusebox {
 namespace {
@@ -115,28 +116,6 @@ constexpr std::array<FamilyText, kFamilies> kFamilyTexts = {{
     {"fusebox_build_info", "1, labelled with the version of Fusebox.",
      MetricType::Gauge},
 }};
-
-// As grpc::StatusCode is written; the last stands for all other codes.
-constexpr std::array<const char*, CallsOfCode::kOther + 1> kCodeNames = {
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-    "other",
-};
 
 // Upper bounds of the histogram: 1, 2.5 and 5 of each decade.
 constexpr std::array<Duration, 14> kBounds = {
@@ -351,7 +330,7 @@ std::vector<MetricFamily> PrometheusMetrics::Collect() const {
     Totals& totals = call_totals_[hash];
     if (!totals.Begin(calls.breaker_id, scrapes_)) continue;
     page.SetLabels(LabelsOf(calls, hash));
-    std::array<double, kCodeNames.size()> by_code = {};
+    std::array<double, kStatusCodeNames.size()> by_code = {};
     LatencySnapshot latency;
     for (const CallsOfCode& of_code : calls.codes) {
       by_code[static_cast<std::size_t>(of_code.code)] =
@@ -366,7 +345,7 @@ std::vector<MetricFamily> PrometheusMetrics::Collect() const {
       const double value = total(by_code[code]);
       // OK from the start, so that the family is there.
       if (value > 0 || code == 0) {
-        page.Add(kStatusCalls, {{"grpc_code", kCodeNames[code]}}, value);
+        page.Add(kStatusCalls, {{"grpc_code", kStatusCodeNames[code]}}, value);
       }
     }
     ClientMetric::Histogram histogram;

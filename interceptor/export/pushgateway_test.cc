@@ -216,6 +216,7 @@ class PushgatewayTest : public ::testing::Test {
         ADD_FAILURE() << "the stats do not become what is expected";
         return stats;
       }
+      // Between two looks: leaves the processor to what is waited for.
       std::this_thread::sleep_for(milliseconds(1));
     }
   }

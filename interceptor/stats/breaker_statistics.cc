@@ -11,31 +11,10 @@
 #include "interceptor/stats/distribution.h"
 #include "interceptor/stats/latency_snapshot.h"
 #include "interceptor/stats/stat_json.h"
+#include "interceptor/stats/status_code_names.h"
 
 namespace fusebox {
 namespace {
-
-// By grpc::StatusCode, which nothing here is linked with.
-constexpr std::array<const char*, CallsOfCode::kOther + 1> kCodeNames = {
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-    "other",
-};
 
 constexpr std::array<State, 3> kStates = {State::kClosed, State::kHalfOpen,
                                           State::kOpen};
@@ -131,7 +110,7 @@ struct Totals {
   double seconds_forced_open = 0;
   double seconds_forced_closed = 0;
   LatencySnapshot latency;
-  std::array<std::uint64_t, kCodeNames.size()> codes = {};
+  std::array<std::uint64_t, kStatusCodeNames.size()> codes = {};
 
   // That AppendTo() appends.
   static constexpr std::size_t kMembers = 12;
@@ -204,7 +183,7 @@ struct Totals {
     Append(json, "latency_seconds", DistributionJson(Summary(latency)));
     StatValue by_code = ObjectFor(codes.size());
     for (std::size_t i = 0; i < codes.size(); ++i) {
-      if (codes[i] != 0) Append(by_code, kCodeNames[i], codes[i]);
+      if (codes[i] != 0) Append(by_code, kStatusCodeNames[i], codes[i]);
     }
     Append(json, "codes", std::move(by_code));
   }

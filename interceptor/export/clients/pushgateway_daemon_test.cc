@@ -149,6 +149,7 @@ class PushgatewayDaemonTest : public ::testing::Test {
       const PushgatewayStats::Gateway stats = Of(pushgateway, address);
       if (stats.pushes + stats.failures >= ended) return;
       ASSERT_LT(std::chrono::steady_clock::now(), end) << address;
+      // Between two looks: leaves the processor to what is waited for.
       std::this_thread::sleep_for(milliseconds(1));
     }
   }
