@@ -20,10 +20,15 @@ struct Row {
   double limit = std::numeric_limits<double>::infinity();  // of the ratio
 };
 
-// Runs every registered benchmark (or those --benchmark_filter names), several
-// times each and in random order, takes the median of each, and prints `rows`.
-// The time of a benchmark is the CPU time per iteration, of one thread; with
-// UseRealTime(), wall time.
+// Runs every registered benchmark (or those --benchmark_filter names), many
+// times each, briefly and in random order, and prints `rows`. The time of a
+// benchmark is the CPU time per iteration, of one thread; with UseRealTime(),
+// wall time.
+//
+// Ratios are of the least time of each, and limits are about them: whatever
+// else runs on a core adds to a time and never takes from it, and a clock
+// reading waits for the counter of the processor while everything else loses to
+// a neighbour on the same core. The ratio of the medians stands beside.
 //
 // `argv`: Google Benchmark's flags, and --check=false to pass whatever the
 // ratios are. Returns the exit code: 0; 1 if a ratio is beyond its limit; 2 if

@@ -310,13 +310,13 @@ class BasicCircuitBreaker {
   }
 
   // Whether a call may be made now.
-  Admission Admit(TimePoint now) { return Admit(now, ThreadRandom()); }
+  Admission Admit(TimePoint now) {
+    const std::int64_t wait = PlainWait(Ns(now));
+    return wait > 0 ? RejectPlainly(wait) : AdmitOnRamp(now, ThreadRandom());
+  }
   Admission Admit(TimePoint now, Random& random) {
-    Admission admission;
-    if (!DecideQuickly(Ns(now), random, admission)) {
-      AdmitSlow(now, random, admission);
-    }
-    return admission;
+    const std::int64_t wait = PlainWait(Ns(now));
+    return wait > 0 ? RejectPlainly(wait) : AdmitOnRamp(now, random);
   }
 
   // Counts the outcome of a call that was admitted elsewhere, as one of the
@@ -408,7 +408,8 @@ class BasicCircuitBreaker {
   struct Times {
     std::int64_t origin = 0;  // ns, as all times here
     std::int64_t since = 0;
-    // When time alone ends the state: the lease, the ramp or the override.
+    // When time alone ends the state (the lease, the ramp or the override) or,
+    // while open, lets a probe through.
     std::int64_t until = 0;
     std::uint64_t generation_start = 1;  // version that began the generation
     std::int64_t serial_offset = 0;      // serial of a bucket minus its number
@@ -505,42 +506,27 @@ class BasicCircuitBreaker {
   bool Close(std::uint64_t word, const Times& old, bool new_generation,
              std::int64_t at, TransitionReason reason);
 
-  // The short way through an outage: plainly open and not yet time for a probe,
-  // or on the ramp. False if it is neither, and nothing happened.
-  bool DecideQuickly(std::int64_t now, Random& random, Admission& admission) {
+  // The short way through an outage. How long until a probe may pass, if the
+  // breaker is plainly open and it is not time yet; otherwise not above zero.
+  std::int64_t PlainWait(std::int64_t now) const {
     const std::uint64_t word = word_.load(Sync::kAcquire);
-    const std::uint64_t flags = word & kFlagsMask;
-    const bool open = flags == StateFlags(State::kOpen);
-    if (!open && flags != (StateFlags(State::kHalfOpen) | kProved)) {
-      return false;
-    }
-    const std::int64_t origin = RecordOf(word).origin.load(Sync::kAcquire);
-    const Policy* const policy = PolicyOf(word);
-    if (word_.load(Sync::kRelaxed) != word) return false;
-    const std::int64_t elapsed = now - origin;
-    if (open) {
-      const std::int64_t wait = policy->min_recovery_ns - elapsed;
-      if (wait <= 0) return false;
-      window_.Add(Window::Total::kRejectedOpen);
-      admission.rejection = Rejection{RejectionReason::kOpen, Duration(wait)};
-      return true;
-    }
-    if (elapsed >= policy->max_recovery_ns) return false;  // the ramp is over
-    if (policy->RampAdmits(elapsed, random.Admission())) {
-      Grant(word, admission);
-    } else {
-      window_.Add(Window::Total::kRejectedHalfOpenLimit);
-      admission.rejection = Rejection{RejectionReason::kHalfOpenLimit,
-                                      Duration(policy->RampRetry(elapsed))};
-    }
-    return true;
+    if ((word & kFlagsMask) != StateFlags(State::kOpen)) return 0;
+    const std::int64_t until = RecordOf(word).until.load(Sync::kAcquire);
+    return word_.load(Sync::kRelaxed) == word ? until - now : 0;
   }
-  void AdmitSlow(TimePoint now, Random& random, Admission& admission);
-  void Reject(std::uint64_t word, RejectionReason reason,
-              std::int64_t retry_after, Admission& admission);
-  void Grant(std::uint64_t word, Admission& admission) {
+  Admission RejectPlainly(std::int64_t wait) {
+    window_.Add(Window::Total::kRejectedOpen);
+    return {Permit(), Rejection{RejectionReason::kOpen, Duration(wait)}};
+  }
+  // The short way along the ramp; goes the long way if it is over or the
+  // breaker is not on one.
+  Admission AdmitOnRamp(TimePoint now, Random& random);
+  Admission AdmitSlow(TimePoint now, Random& random);
+  Admission Reject(std::uint64_t word, RejectionReason reason,
+                   std::int64_t retry_after);
+  Admission Grant(std::uint64_t word) {
     window_.Add(Window::Total::kAdmitted);
-    admission.permit = Permit(this, word);
+    return {Permit(this, word), std::nullopt};
   }
 
   void Finish(std::uint64_t permit_word, Outcome outcome, TimePoint now,
@@ -566,13 +552,12 @@ class BasicCircuitBreaker {
   void Prove(std::uint64_t permit_word, TimePoint now, Random& random);
 
   void Count(Outcome outcome, bool slow, std::uint64_t word, const Times& times,
-             std::int64_t now) {
-    const std::int64_t bucket = times.policy->Bucket(now);
+             std::int64_t bucket) {
     window_.Count(outcome, slow, bucket + times.serial_offset, word,
                   times.policy->BucketEnd(bucket));
   }
-  OutcomeCounts WindowAt(const Times& times, std::int64_t now) const {
-    return window_.Sum(times.policy->Bucket(now) + times.serial_offset,
+  OutcomeCounts WindowAt(const Times& times, std::int64_t bucket) const {
+    return window_.Sum(bucket + times.serial_offset,
                        times.policy->settings.buckets);
   }
   // What readers see: an open breaker that would admit a probe is half-open.

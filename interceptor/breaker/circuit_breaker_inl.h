@@ -172,8 +172,8 @@ bool BasicCircuitBreaker<Sync>::Open(std::uint64_t word, const Times& old,
                                      bool new_generation, std::int64_t at,
                                      TransitionReason reason, Random& random) {
   Times times = old;
-  times.origin = at + old.policy->OpenFor(old.openings, random.Jitter()) -
-                 old.policy->min_recovery_ns;
+  times.until = at + old.policy->OpenFor(old.openings, random.Jitter());
+  times.origin = times.until - old.policy->min_recovery_ns;
   // Must only not wrap: whatever grows with it has reached its cap long ago.
   if (old.openings < 0xffff) times.openings = old.openings + 1;
   if (new_generation) {
@@ -239,13 +239,11 @@ bool BasicCircuitBreaker<Sync>::TimeIsCommitted(std::uint64_t word,
 // May it pass?
 
 template <class Sync>
-void BasicCircuitBreaker<Sync>::Reject(std::uint64_t word,
-                                       RejectionReason reason,
-                                       std::int64_t retry_after,
-                                       Admission& admission) {
+BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Reject(
+    std::uint64_t word, RejectionReason reason, std::int64_t retry_after) {
   if (ModeOf(word) == Mode::kShadow) {
     window_.Add(Window::Total::kShadowRejected);
-    return;
+    return {};
   }
   switch (reason) {
     case RejectionReason::kOpen:
@@ -258,51 +256,67 @@ void BasicCircuitBreaker<Sync>::Reject(std::uint64_t word,
       window_.Add(Window::Total::kRejectedForcedOpen);
       break;
   }
-  admission.rejection =
-      Rejection{reason, Duration(std::max<std::int64_t>(retry_after, 1))};
+  return {Permit(),
+          Rejection{reason, Duration(std::max<std::int64_t>(retry_after, 1))}};
 }
 
 template <class Sync>
-void BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point, Random& random,
-                                          Admission& admission) {
+BasicAdmission<Sync> BasicCircuitBreaker<Sync>::AdmitOnRamp(TimePoint now,
+                                                            Random& random) {
+  const std::uint64_t word = word_.load(Sync::kAcquire);
+  if ((word & kFlagsMask) != (StateFlags(State::kHalfOpen) | kProved)) {
+    return AdmitSlow(now, random);
+  }
+  const std::int64_t elapsed =
+      Ns(now) - RecordOf(word).origin.load(Sync::kAcquire);
+  const Policy* const policy = PolicyOf(word);
+  if (word_.load(Sync::kRelaxed) != word ||
+      elapsed >= policy->max_recovery_ns) {
+    return AdmitSlow(now, random);
+  }
+  if (policy->RampAdmits(elapsed, random.Admission())) return Grant(word);
+  window_.Add(Window::Total::kRejectedHalfOpenLimit);
+  return {Permit(), Rejection{RejectionReason::kHalfOpenLimit,
+                              Duration(policy->RampRetry(elapsed))}};
+}
+
+template <class Sync>
+BasicAdmission<Sync> BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point,
+                                                          Random& random) {
   const std::int64_t now = Ns(now_point);
   std::optional<double> draw;
   for (;;) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
-    if ((word & kNotPlainlyClosed) == 0) return Grant(word, admission);
-    if (ModeOf(word) == Mode::kOff) return;
+    if ((word & kNotPlainlyClosed) == 0) return Grant(word);
+    if (ModeOf(word) == Mode::kOff) return {};
     Times times;
     if (!ReadRecord(word, times)) continue;
     if (!TimeIsCommitted(word, times, now, random)) continue;
 
-    if (OverrideOf(word) == Override::kForcedClosed)
-      return Grant(word, admission);
+    if (OverrideOf(word) == Override::kForcedClosed) return Grant(word);
     if (OverrideOf(word) == Override::kForcedOpen) {
       // Without an end nobody knows when: the longest wait of the policy.
       return Reject(
           word, RejectionReason::kForcedOpen,
-          std::min(times.until, now + times.policy->max_recovery_ns) - now,
-          admission);
+          std::min(times.until, now + times.policy->max_recovery_ns) - now);
     }
     switch (StateOf(word)) {
       case State::kClosed:
-        return Grant(word, admission);
+        return Grant(word);
 
       case State::kOpen: {
-        const std::int64_t wait =
-            times.origin + times.policy->min_recovery_ns - now;
-        if (wait > 0)
-          return Reject(word, RejectionReason::kOpen, wait, admission);
-        if (times.policy->drain_window_before_recovery &&
-            times.policy->Unhealthy(WindowAt(times, now),
-                                    times.policy->min_requests)) {
-          return Reject(
-              word, RejectionReason::kOpen,
-              times.policy->BucketEnd(times.policy->Bucket(now)) - now,
-              admission);
+        const std::int64_t wait = times.until - now;
+        if (wait > 0) return Reject(word, RejectionReason::kOpen, wait);
+        if (times.policy->drain_window_before_recovery) {
+          const std::int64_t bucket = times.policy->Bucket(now);
+          if (times.policy->Unhealthy(WindowAt(times, bucket),
+                                      times.policy->min_requests)) {
+            return Reject(word, RejectionReason::kOpen,
+                          times.policy->BucketEnd(bucket) - now);
+          }
         }
         if (const std::uint64_t probe = SendProbe(word, times, now)) {
-          return Grant(probe, admission);
+          return Grant(probe);
         }
         continue;
       }
@@ -311,20 +325,17 @@ void BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point, Random& random,
         if ((word & kProved) != 0) {
           const std::int64_t elapsed = now - times.origin;
           if (!draw.has_value()) draw = random.Admission();
-          if (times.policy->RampAdmits(elapsed, *draw)) {
-            return Grant(word, admission);
-          }
+          if (times.policy->RampAdmits(elapsed, *draw)) return Grant(word);
           return Reject(word, RejectionReason::kHalfOpenLimit,
-                        times.policy->RampRetry(elapsed), admission);
+                        times.policy->RampRetry(elapsed));
         }
         if ((word & kProbeOut) != 0) {
           return Reject(
               word, RejectionReason::kHalfOpenLimit,
-              std::min(times.policy->min_recovery_ns, times.until - now),
-              admission);
+              std::min(times.policy->min_recovery_ns, times.until - now));
         }
         if (const std::uint64_t probe = SendProbe(word, times, now)) {
-          return Grant(probe, admission);
+          return Grant(probe);
         }
         continue;
       }
@@ -354,6 +365,7 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
     Times times;
     if (!ReadRecord(word, times)) continue;
     if (!TimeIsCommitted(word, times, now, random)) continue;
+    const std::int64_t bucket = times.policy->Bucket(now);
 
     if (counted_generation.has_value()) {
       // Somebody else opened, released or reset the breaker meanwhile.
@@ -382,7 +394,7 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
           if (StateOf(word) == State::kOpen) {
             proved_times.serial_offset += Window::kWindowGap;
           }
-          Count(outcome, slow, proved, proved_times, now);
+          Count(outcome, slow, proved, proved_times, bucket);
           return;
         }
         if (bad && StateOf(word) == State::kOpen) {
@@ -390,7 +402,7 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
           return;
         }
       }
-      Count(outcome, slow, word, times, now);
+      Count(outcome, slow, word, times, bucket);
       counted_generation = times.generation_start;
     }
 
@@ -402,7 +414,7 @@ void BasicCircuitBreaker<Sync>::FinishSlow(std::uint64_t permit_word,
     const std::int64_t minimum =
         StateOf(word) == State::kClosed ? times.policy->min_requests : 0;
     if (const auto reason =
-            times.policy->Unhealthy(WindowAt(times, now), minimum)) {
+            times.policy->Unhealthy(WindowAt(times, bucket), minimum)) {
       if (Open(word, times, /*new_generation=*/true, now, *reason, random)) {
         return;
       }
@@ -470,22 +482,20 @@ StateView BasicCircuitBreaker<Sync>::ViewOf(std::uint64_t word,
     case State::kClosed:
       break;
     case State::kOpen: {
-      const std::int64_t probe_at =
-          times.origin + times.policy->min_recovery_ns;
-      if (now < probe_at) {
-        view.next_change = AtNs(probe_at);
+      if (now < times.until) {
+        view.next_change = AtNs(times.until);
         break;
       }
       view.state = State::kHalfOpen;
       if (times.policy->drain_window_before_recovery) {
-        const OutcomeCounts window = WindowAt(times, now);
+        const std::int64_t bucket = times.policy->Bucket(now);
+        const OutcomeCounts window = WindowAt(times, bucket);
         if (times.policy->Unhealthy(window, times.policy->min_requests)) {
           view.state = State::kOpen;
         }
         // As outcomes roll out, the window may turn either way.
         if (window.total() != 0) {
-          view.next_change =
-              AtNs(times.policy->BucketEnd(times.policy->Bucket(now)));
+          view.next_change = AtNs(times.policy->BucketEnd(bucket));
         }
       }
       break;
@@ -537,15 +547,14 @@ BreakerSnapshot BasicCircuitBreaker<Sync>::Snapshot(TimePoint now_point,
     snapshot.next_change = view.next_change;
     snapshot.generation = times.generation;
     snapshot.proved = (word & kProved) != 0;
-    const std::int64_t probe_at = times.origin + times.policy->min_recovery_ns;
     std::int64_t since = times.since;
     if (view.override_state == Override::kNone &&
         StateOf(word) == State::kOpen) {
-      snapshot.next_probe = AtNs(std::max(probe_at, times.since));
-      if (view.state == State::kHalfOpen) since = std::max(probe_at, since);
+      snapshot.next_probe = AtNs(std::max(times.until, times.since));
+      if (view.state == State::kHalfOpen) since = std::max(times.until, since);
     }
     snapshot.since = AtNs(since);
-    snapshot.window = WindowAt(times, now);
+    snapshot.window = WindowAt(times, times.policy->Bucket(now));
 
     std::array<std::int64_t, kStays> stays;
     for (std::size_t i = 0; i < kStays; ++i) {

@@ -48,10 +48,11 @@ struct Policy {
 
   // Whether the ramp admits a call `elapsed` after its origin: with probability
   // elapsed / max_recovery, that is iff draw * max_recovery < elapsed. `draw`
-  // uniform in [0, 1).
+  // uniform in [0, 1). Compared as integers: exact, since x < n iff floor(x) <
+  // n, and `elapsed`, which hangs on a clock reading, comes in last.
   bool RampAdmits(std::int64_t elapsed, double draw) const {
-    return draw * static_cast<double>(max_recovery_ns) <
-           static_cast<double>(elapsed);
+    return static_cast<std::int64_t>(
+               draw * static_cast<double>(max_recovery_ns)) < elapsed;
   }
   // When a call that the ramp did not admit had better try again.
   std::int64_t RampRetry(std::int64_t elapsed) const {

@@ -2,14 +2,12 @@
 
 #include <random>
 
-namespace fusebox {
+namespace fusebox::internal {
 
-Random& ThreadRandom() {
-  thread_local Random random([] {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32) ^ device();
-  }());
-  return random;
+void SeedThreadRandom() {
+  std::random_device device;
+  thread_random = Random((std::uint64_t{device()} << 32) ^ device());
+  thread_random_is_seeded = true;
 }
 
-}  // namespace fusebox
+}  // namespace fusebox::internal

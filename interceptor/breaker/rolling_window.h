@@ -196,11 +196,11 @@ class RollingWindow {
   // Adds one to a lifetime counter. Wait-free.
   void Add(Total total) {
     const auto index = static_cast<std::size_t>(total);
-    if (index < kSpreadTotals) {
-      const HeldShard shard(*this);
-      if (shard) return Increment(shard->totals[index]);
+    const int slot = Sync::KnownThreadSlot();
+    if (slot < owned_ && index < kSpreadTotals) {
+      return Increment(ShardAt(slot).totals[index]);
     }
-    totals_[index].fetch_add(1, Sync::kRelease);
+    AddElsewhere(index);
   }
 
   // Counts a good outcome the short way: if the last one in the shard at hand
@@ -208,13 +208,12 @@ class RollingWindow {
   // is `bucket_width_ns` wide. False if nothing was done. Wait-free.
   bool CountGoodAgain(Outcome outcome, std::uint64_t epoch, std::int64_t now_ns,
                       std::int64_t bucket_width_ns) {
-    const HeldShard shard(*this);
-    if (!shard || shard->epoch.load(Sync::kRelaxed) != epoch) return false;
-    const std::int64_t left =
-        shard->bucket_end_ns.load(Sync::kRelaxed) - now_ns;
-    if (left <= 0 || left > bucket_width_ns) return false;
-    Increment(shard->good[static_cast<std::size_t>(outcome)]);
-    return true;
+    const int slot = Sync::KnownThreadSlot();
+    if (slot < owned_) {
+      return CountGoodIn(ShardAt(slot), outcome, epoch, now_ns,
+                         bucket_width_ns);
+    }
+    return CountGoodElsewhere(outcome, epoch, now_ns, bucket_width_ns);
   }
 
   // Counts an outcome (not kIgnored) in the bucket `serial` and in the lifetime
@@ -461,6 +460,7 @@ class RollingWindow {
 
     explicit operator bool() const { return shard_ != nullptr; }
     Shard* operator->() const { return shard_; }
+    Shard& operator*() const { return *shard_; }
     int index() const { return index_; }
 
    private:
@@ -473,6 +473,34 @@ class RollingWindow {
   // sees the count sees its bucket (W7).
   static void Increment(Atomic<std::uint64_t>& counter) {
     counter.store(counter.load(Sync::kRelaxed) + 1, Sync::kRelease);
+  }
+
+  // Add() and CountGoodAgain() for threads that do not own a shard, or do not
+  // know it yet. Apart, so that what the others run stays short.
+  [[gnu::noinline]] void AddElsewhere(std::size_t total) {
+    if (total < kSpreadTotals) {
+      const HeldShard shard(*this);
+      if (shard) return Increment(shard->totals[total]);
+    }
+    totals_[total].fetch_add(1, Sync::kRelease);
+  }
+  [[gnu::noinline]] bool CountGoodElsewhere(Outcome outcome,
+                                            std::uint64_t epoch,
+                                            std::int64_t now_ns,
+                                            std::int64_t bucket_width_ns) {
+    const HeldShard shard(*this);
+    return shard &&
+           CountGoodIn(*shard, outcome, epoch, now_ns, bucket_width_ns);
+  }
+
+  // Writer only.
+  static bool CountGoodIn(Shard& shard, Outcome outcome, std::uint64_t epoch,
+                          std::int64_t now_ns, std::int64_t bucket_width_ns) {
+    if (shard.epoch.load(Sync::kRelaxed) != epoch) return false;
+    const std::int64_t left = shard.bucket_end_ns.load(Sync::kRelaxed) - now_ns;
+    if (left <= 0 || left > bucket_width_ns) return false;
+    Increment(shard.good[static_cast<std::size_t>(outcome)]);
+    return true;
   }
 
   // Writer only. Makes `serial` the newest bucket of the shard. False if there

@@ -19,7 +19,8 @@ namespace fusebox {
 //                  fetch_and, each with an explicit order;
 //   kRelaxed, kAcquire, kRelease, kAcqRel, kSeqCst
 //                  the orders;
-//   ThreadSlot()   the calling thread's slot (thread_slot.h);
+//   ThreadSlot(), KnownThreadSlot()
+//                  the calling thread's slot (thread_slot.h);
 //   Core()         the core the thread runs on, or any number >= 0: a hint;
 //   Pause()        a hint inside a retry loop.
 struct StdSync {
@@ -33,6 +34,7 @@ struct StdSync {
   static constexpr std::memory_order kSeqCst = std::memory_order_seq_cst;
 
   static int ThreadSlot() { return fusebox::ThreadSlot(); }
+  static int KnownThreadSlot() { return fusebox::KnownThreadSlot(); }
   static int Core() {
 #ifdef __linux__
     const int core = sched_getcpu();

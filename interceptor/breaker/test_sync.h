@@ -18,6 +18,7 @@ struct TestSync : StdSync {
   static inline thread_local int slot = 0;
   static inline thread_local int core = 0;
   static int ThreadSlot() { return slot; }
+  static int KnownThreadSlot() { return slot; }
   static int Core() { return core; }
 };
 

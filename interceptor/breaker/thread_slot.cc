@@ -41,7 +41,7 @@ struct ReturnAtThreadExit {
     const int slot = thread_slot;
     // A later thread_local destructor of this thread may still record.
     thread_slot = kNoThreadSlot;
-    if (slot >= 0 && slot != kNoThreadSlot) Slots().GiveBack(slot);
+    if (slot < kMaxThreadSlots) Slots().GiveBack(slot);
   }
 };
 

@@ -13,8 +13,8 @@ inline constexpr int kMaxThreadSlots = 64;
 inline constexpr int kNoThreadSlot = std::numeric_limits<int>::max();
 
 namespace internal {
-// -1 until the thread first asks.
-inline thread_local int thread_slot = -1;
+inline constexpr int kNotAskedYet = kNoThreadSlot - 1;
+inline thread_local int thread_slot = kNotAskedYet;
 int AcquireThreadSlot();
 }  // namespace internal
 
@@ -24,8 +24,12 @@ int AcquireThreadSlot();
 // may allocate the first time a thread calls it, a plain load afterwards.
 inline int ThreadSlot() {
   const int slot = internal::thread_slot;
-  return slot >= 0 ? slot : internal::AcquireThreadSlot();
+  return slot != internal::kNotAskedYet ? slot : internal::AcquireThreadSlot();
 }
+
+// The same if the thread has a slot and has asked for it; otherwise any number
+// that is no slot's, and ThreadSlot() tells. Never more than a plain load.
+inline int KnownThreadSlot() { return internal::thread_slot; }
 
 }  // namespace fusebox
 

@@ -143,6 +143,7 @@ struct RelacySync {
   static inline bool total_order = true;
 
   static int ThreadSlot();
+  static int KnownThreadSlot() { return ThreadSlot(); }
   static int Core() { return 0; }
   static void Pause();
 };
