@@ -154,18 +154,39 @@ void RefusedAdmit(benchmark::State& state) {
   }
 }
 
-// On the ramp. What was admitted is finished outside the measurement, in
+// A clock reading and a coin that no branch predictor foresees: what an
+// admission on the ramp costs at the very least.
+void ClockAndCoin(benchmark::State& state) {
+  Random random(1);
+  std::uint64_t heads = 0;
+  for (auto _ : state) {
+    Use(CoarseNow());
+    if (random.Admission() < 0.5) Use(++heads);
+  }
+}
+
+// On a ramp of nine hours, from percentage range(0) of the calls to range(1),
+// again and again. What was admitted is finished outside the measurement, in
 // batches, since stopping the clock costs more than an admission.
 void RampAdmit(benchmark::State& state) {
-  // The probe went out two hours later and came back well; the ramp lasts nine
-  // hours, so that it does not end meanwhile.
   auto breaker = OpenBreaker(LongOutage(), CoarseNow());
-  const TimePoint later = CoarseNow() + std::chrono::hours(2);
-  breaker->Admit(later).permit.Finish(Outcome::kOk, later);
-  std::vector<Permit> permits(10000);
+  // The probe went out two hours later and came back well: a tenth of
+  // max_recovery had passed by definition.
+  const TimePoint proof = CoarseNow() + std::chrono::hours(2);
+  breaker->Admit(proof).permit.Finish(Outcome::kOk, proof);
+  const auto after_proof = [](std::int64_t percent) {
+    return std::chrono::minutes(percent * 6 - 60) + std::chrono::seconds(1);
+  };
+  const Duration from = after_proof(state.range(0));
+  const Duration to = after_proof(state.range(1)) - std::chrono::minutes(1);
+  const Duration step = (to - from) / 100'000;
+
+  Duration passed = from;
+  std::vector<Permit> permits(1000);
   std::size_t next = 0;
   for (auto _ : state) {
-    const TimePoint now = CoarseNow() + std::chrono::hours(5);
+    const TimePoint now = CoarseNow() + (std::chrono::hours(2) + passed);
+    passed = passed < to ? passed + step : from;
     Admission admission = breaker->Admit(now);
     if (!admission.permit) continue;
     permits[next] = std::move(admission.permit);
@@ -318,7 +339,8 @@ BENCHMARK(SharedAtomics)->Threads(1)->Threads(2)->Threads(16);
 BENCHMARK(PrometheusCounter)->Threads(1)->Threads(2);
 BENCHMARK(AdmitAndFail)->Arg(2)->Arg(64);
 BENCHMARK(RefusedAdmit)->Threads(1)->Threads(2);
-BENCHMARK(RampAdmit);
+BENCHMARK(ClockAndCoin);
+BENCHMARK(RampAdmit)->Args({10, 100})->Args({50, 50});
 BENCHMARK(LookUp)->Arg(10)->Arg(1000)->Arg(10000);
 BENCHMARK(WholeCall)->Arg(10)->Arg(1000)->Arg(10000);
 BENCHMARK(RecordLatency)->Arg(0)->Threads(1)->Threads(2)->Threads(16);
@@ -370,7 +392,11 @@ int main(int argc, char** argv) {
           {"open: refused admit, 1 thread", "RefusedAdmit/threads:1", now, 0.3},
           {"open: refused admit, 2 threads", "RefusedAdmit/threads:2", now,
            0.3},
-          {"half-open: ramp admit", "RampAdmit", now, 0.6},
+          {"half-open: ramp admit, over the whole ramp", "RampAdmit/10/100",
+           now, 0.6},
+          {"the same, where every other call is admitted", "RampAdmit/50/50",
+           now},
+          {"coarse clock and a coin", "ClockAndCoin", now},
           {"failure, judged, 2 shards", "AdmitAndFail/2", now, 2},
           {"failure, judged, 64 shards", "AdmitAndFail/64", now, 10},
           {"latency recorded, 1 thread", recorded + "1", now, 1},
