@@ -311,12 +311,15 @@ class BasicCircuitBreaker {
 
   // Whether a call may be made now.
   Admission Admit(TimePoint now) {
-    const std::int64_t wait = PlainWait(Ns(now));
-    return wait > 0 ? RejectPlainly(wait) : AdmitOnRamp(now, ThreadRandom());
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    const std::int64_t wait = PlainWait(word, Ns(now));
+    return wait > 0 ? RejectPlainly(wait)
+                    : AdmitOnRamp(word, now, ThreadRandom());
   }
   Admission Admit(TimePoint now, Random& random) {
-    const std::int64_t wait = PlainWait(Ns(now));
-    return wait > 0 ? RejectPlainly(wait) : AdmitOnRamp(now, random);
+    const std::uint64_t word = word_.load(Sync::kAcquire);
+    const std::int64_t wait = PlainWait(word, Ns(now));
+    return wait > 0 ? RejectPlainly(wait) : AdmitOnRamp(word, now, random);
   }
 
   // Counts the outcome of a call that was admitted elsewhere, as one of the
@@ -508,8 +511,7 @@ class BasicCircuitBreaker {
 
   // The short way through an outage. How long until a probe may pass, if the
   // breaker is plainly open and it is not time yet; otherwise not above zero.
-  std::int64_t PlainWait(std::int64_t now) const {
-    const std::uint64_t word = word_.load(Sync::kAcquire);
+  std::int64_t PlainWait(std::uint64_t word, std::int64_t now) const {
     if ((word & kFlagsMask) != StateFlags(State::kOpen)) return 0;
     const std::int64_t until = RecordOf(word).until.load(Sync::kAcquire);
     return word_.load(Sync::kRelaxed) == word ? until - now : 0;
@@ -520,7 +522,7 @@ class BasicCircuitBreaker {
   }
   // The short way along the ramp; goes the long way if it is over or the
   // breaker is not on one.
-  Admission AdmitOnRamp(TimePoint now, Random& random);
+  Admission AdmitOnRamp(std::uint64_t word, TimePoint now, Random& random);
   Admission AdmitSlow(TimePoint now, Random& random);
   Admission Reject(std::uint64_t word, RejectionReason reason,
                    std::int64_t retry_after);

@@ -261,9 +261,8 @@ BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Reject(
 }
 
 template <class Sync>
-BasicAdmission<Sync> BasicCircuitBreaker<Sync>::AdmitOnRamp(TimePoint now,
-                                                            Random& random) {
-  const std::uint64_t word = word_.load(Sync::kAcquire);
+BasicAdmission<Sync> BasicCircuitBreaker<Sync>::AdmitOnRamp(
+    std::uint64_t word, TimePoint now, Random& random) {
   if ((word & kFlagsMask) != (StateFlags(State::kHalfOpen) | kProved)) {
     return AdmitSlow(now, random);
   }
