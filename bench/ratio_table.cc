@@ -55,8 +55,8 @@ class Runs final : public benchmark::BenchmarkReporter {
     if (found == runs_.end()) return std::nan("");
     std::vector<double> sorted = found->second;
     std::sort(sorted.begin(), sorted.end());
-    return sorted[static_cast<std::size_t>(
-        share * static_cast<double>(sorted.size()))];
+    return sorted[static_cast<std::size_t>(share *
+                                           static_cast<double>(sorted.size()))];
   }
 
   std::map<std::string, std::vector<double>> runs_;

@@ -206,7 +206,7 @@ struct [[nodiscard]] BasicAdmission {
 //     acquired the release of the swap which retired the record, and loaded
 //     with acquire, so a reader that saw a newer field sees a newer word (read
 //     ReadRecord()). Tests: ForceAgainstReuse, RejectionAgainstReuse,
-//     RampAgainstReuse, SnapshotAgainstAll.
+//     RampAgainstReuse, ShadowRampAgainstReuse, SnapshotAgainstAll.
 //  B4 At most one probe is out: a probe is admitted only by the swap that sets
 //     the flag, and the flag is cleared only by swaps that end that probe (its
 //     permit holds the version of the swap that set the flag; those since then

@@ -261,8 +261,9 @@ BasicAdmission<Sync> BasicCircuitBreaker<Sync>::Reject(
 }
 
 template <class Sync>
-BasicAdmission<Sync> BasicCircuitBreaker<Sync>::AdmitOnRamp(
-    std::uint64_t word, TimePoint now, Random& random) {
+BasicAdmission<Sync> BasicCircuitBreaker<Sync>::AdmitOnRamp(std::uint64_t word,
+                                                            TimePoint now,
+                                                            Random& random) {
   if ((word & kFlagsMask) != (StateFlags(State::kHalfOpen) | kProved)) {
     return AdmitSlow(now, random);
   }
@@ -283,7 +284,6 @@ template <class Sync>
 BasicAdmission<Sync> BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point,
                                                           Random& random) {
   const std::int64_t now = Ns(now_point);
-  std::optional<double> draw;
   for (;;) {
     const std::uint64_t word = word_.load(Sync::kAcquire);
     if ((word & kNotPlainlyClosed) == 0) return Grant(word);
@@ -323,8 +323,9 @@ BasicAdmission<Sync> BasicCircuitBreaker<Sync>::AdmitSlow(TimePoint now_point,
       case State::kHalfOpen: {
         if ((word & kProved) != 0) {
           const std::int64_t elapsed = now - times.origin;
-          if (!draw.has_value()) draw = random.Admission();
-          if (times.policy->RampAdmits(elapsed, *draw)) return Grant(word);
+          if (times.policy->RampAdmits(elapsed, random.Admission())) {
+            return Grant(word);
+          }
           return Reject(word, RejectionReason::kHalfOpenLimit,
                         times.policy->RampRetry(elapsed));
         }

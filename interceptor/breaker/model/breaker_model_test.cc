@@ -115,6 +115,14 @@ const std::shared_ptr<const Policy>& Widest() {
   }();
   return policy;
 }
+const std::shared_ptr<const Policy>& Shadow() {
+  static const auto policy = [] {
+    Settings settings = QuickToOpen()->settings;
+    settings.mode = Mode::kShadow;
+    return std::make_shared<const Policy>(settings);
+  }();
+  return policy;
+}
 const std::shared_ptr<const Policy>& Off() {
   static const auto policy = [] {
     Settings settings = QuickToOpen()->settings;
@@ -129,6 +137,7 @@ void MakePolicies() {
   Slower();
   Quicker();
   Widest();
+  Shadow();
   Off();
   QuickToOpen();
   OpensAtTwo();
@@ -804,6 +813,34 @@ class RampAgainstReuse : public BreakerScenario {
   Breaker::Permit probe_;
 };
 
+// The same in shadow mode, which goes the long way. Every call is drawn in, so
+// only an open breaker turns one away.
+class ShadowRampAgainstReuse : public BreakerScenario {
+ public:
+  ShadowRampAgainstReuse() : BreakerScenario(Shadow()) {
+    OpenAt(At(0ms));
+    Breaker::Permit probe = Admit(At(1500ms));
+    Finish(probe, Outcome::kOk, At(1600ms));  // a ramp to 2.6 s
+  }
+  void Thread(int index) override {
+    if (index == 0) {
+      Breaker::Permit closed = Admit(At(2700ms));
+      MODEL_CHECK(static_cast<bool>(closed));
+      Finish(closed, Outcome::kTimeout, At(2800ms));  // open to 3.8 s
+      return;
+    }
+    static Random draws_in = Random::Scripted(0, 0);
+    Breaker::Admission admission = breaker_.Admit(At(1700ms), draws_in);
+    if (admission.permit) {
+      ++admitted_;
+      Finish(admission.permit, Outcome::kIgnored, At(2800ms));
+      return;
+    }
+    MODEL_CHECK(breaker_.View(At(1700ms), Draws()).state == State::kOpen);
+  }
+  void After() override { CheckRecords(At(2900ms)); }
+};
+
 // The state moves on three times while somebody takes a snapshot.
 class SnapshotAgainstAll : public BreakerScenario {
  public:
@@ -1103,6 +1140,8 @@ const std::vector<Case>& Cases() {
       CaseOf<RejectionAgainstReuse>("rejection against records used again", 2,
                                     3000, 2),
       CaseOf<RampAgainstReuse>("ramp against records used again", 2, 20000, 1),
+      CaseOf<ShadowRampAgainstReuse>(
+          "ramp in shadow mode against records used again", 2, 20000, 2),
       CaseOf<SnapshotAgainstAll>("snapshot against all", 2, 20000, 1),
       CaseOf<SettingsAgainstAdmit>("settings against admit", 2, 5000, 1),
       CaseOf<SettingsAgainstSnapshot>("settings against snapshot", 2, 5000, 1),
@@ -1134,7 +1173,7 @@ TEST(BreakerModelTest, EveryBrokenVariantIsCaught) {
   const std::vector<Survivor> survivors = {
       {"no second look in ClaimRecord: load 1",
        "the swap that follows finds out, and tells what there is instead"},
-      {"no second look in DecideQuickly: load 1",
+      {"no second look in Admit: load 1",
        "the look at its end finds out, and the long way decides"},
       {"no second look in Finish: load 1",
        "the word that the call began with will do (B6)"},
