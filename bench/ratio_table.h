@@ -28,7 +28,9 @@ struct Row {
 // Ratios are of the least time of each, and limits are about them: whatever
 // else runs on a core adds to a time and never takes from it, and a clock
 // reading waits for the counter of the processor while everything else loses to
-// a neighbour on the same core. The ratio of the medians stands beside.
+// a neighbour on the same core. The ratio of the medians stands beside: read it
+// where there are more threads than cores, since these may have taken turns in
+// the quickest run.
 //
 // `argv`: Google Benchmark's flags, and --check=false to pass whatever the
 // ratios are. Returns the exit code: 0; 1 if a ratio is beyond its limit; 2 if
