@@ -1,20 +1,27 @@
 #include "interceptor/never_guarded.h"
 
 namespace fusebox {
+namespace {
+
+bool StartsWith(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
+
+}  // namespace
 
 bool IsNeverGuarded(std::string_view method) {
   // Asked for every call of a client, and hardly any begins like this.
-  if (method.size() < 2 || (method[1] != 'g' && method[1] != 'f')) return false;
-  constexpr std::string_view kStarts[] = {
-      "/grpc.health.v1.Health/",
-      "/grpc.reflection.",
-      "/grpc.channelz.",
-      "/fusebox.v1.",
-  };
-  for (std::string_view start : kStarts) {
-    if (method.substr(0, start.size()) == start) return true;
+  if (method.size() < 2) return false;
+  switch (method[1]) {
+    case 'g':
+      return StartsWith(method, "/grpc.health.v1.Health/") ||
+             StartsWith(method, "/grpc.reflection.") ||
+             StartsWith(method, "/grpc.channelz.");
+    case 'f':
+      return StartsWith(method, "/fusebox.v1.");
+    default:
+      return false;
   }
-  return false;
 }
 
 }  // namespace fusebox
