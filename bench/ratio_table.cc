@@ -65,7 +65,7 @@ class Runs final : public benchmark::BenchmarkReporter {
 }  // namespace
 
 int RunAndPrint(int argc, char** argv, const std::string& title,
-                const std::vector<Row>& rows) {
+                const std::vector<Row>& rows, const Repeats& repeats) {
   bool check = true;
   std::vector<char*> arguments;
   for (int i = 0; i < argc; ++i) {
@@ -76,9 +76,10 @@ int RunAndPrint(int argc, char** argv, const std::string& title,
     }
   }
   // In front, so that the command line wins.
-  std::string defaults[] = {"--benchmark_repetitions=25",
-                            "--benchmark_min_time=0.02",
-                            "--benchmark_enable_random_interleaving=true"};
+  std::string defaults[] = {
+      "--benchmark_repetitions=" + std::to_string(repeats.count),
+      "--benchmark_min_time=" + std::to_string(repeats.seconds),
+      "--benchmark_enable_random_interleaving=true"};
   for (std::string& one : defaults) {
     arguments.insert(arguments.begin() + 1, one.data());
   }

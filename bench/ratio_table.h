@@ -20,8 +20,14 @@ struct Row {
   double limit = std::numeric_limits<double>::infinity();  // of the ratio
 };
 
-// Runs every registered benchmark (or those --benchmark_filter names), many
-// times each, briefly and in random order, and prints `rows`. The time of a
+// How often each benchmark is run, and for how long at least.
+struct Repeats {
+  int count = 25;
+  double seconds = 0.02;
+};
+
+// Runs every registered benchmark (or those --benchmark_filter names) in random
+// order, again and again, and prints `rows`. The time of a
 // benchmark is the CPU time per iteration, of one thread; with UseRealTime(),
 // wall time.
 //
@@ -36,7 +42,7 @@ struct Row {
 // ratios are. Returns the exit code: 0; 1 if a ratio is beyond its limit; 2 if
 // the arguments are wrong.
 int RunAndPrint(int argc, char** argv, const std::string& title,
-                const std::vector<Row>& rows);
+                const std::vector<Row>& rows, const Repeats& repeats = {});
 
 }  // namespace fusebox::bench
 

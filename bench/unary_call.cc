@@ -329,5 +329,7 @@ int main(int argc, char** argv) {
           {"wall: the same", "Exported", "Unexported", 1.05},
           {"wall: a completed call", "Completed", "Completed"},
           {"wall: a call refused on the client", "Refused", "Completed", 0.1},
-      });
+      },
+      // Exporters have seconds between two rounds.
+      {7, 0.5});
 }
