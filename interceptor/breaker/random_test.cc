@@ -93,5 +93,13 @@ TEST(ThreadRandomTest, EachThreadHasItsOwn) {
   }).join();
 }
 
+TEST(RandomTest, ANewThreadHasASeedOfItsOwn) {
+  double first[2];
+  for (double& draw : first) {
+    std::thread([&draw] { draw = ThreadRandom().Admission(); }).join();
+  }
+  EXPECT_NE(first[0], first[1]) << "once in 2^53 runs";
+}
+
 }  // namespace
 }  // namespace fusebox
