@@ -52,7 +52,7 @@ class Issues {
 // them (the widest window) do not overflow.
 constexpr Duration kLongest = std::chrono::hours(24 * 100);
 
-// Up to here judging a failure costs less than five clock readings.
+// Up to here judging a failure costs about five clock readings.
 constexpr int kManyBuckets = 100;
 
 }  // namespace
