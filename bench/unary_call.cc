@@ -121,6 +121,7 @@ class Exporters {
     options.address = stream_.address();
     options.rules.Allow("*");
     options.period = std::chrono::seconds(1);
+    options.stop_timeout = std::chrono::milliseconds(1);
     return options;
   }
   DogStatsdOptions DogStatsdSettings() const {

@@ -203,16 +203,25 @@ absl::Status DogStatsdExporter::Start() {
       return absl::ResourceExhaustedError(error.what());
     }
   }
+  started_ = true;
   return absl::OkStatus();
 }
 
 void DogStatsdExporter::Stop() {
   watch_.Stop();
+  if (thread_.joinable()) {
+    stop_ = true;
+    events_->wakeup().Wake();
+    thread_.join();
+  }
+  if (std::exchange(started_, false)) {
+    Packets packets(*socket_, max_packet_bytes_);
+    SendEvents(packets);
+    Look(&packets);
+    packets.Send();
+    Account(packets);
+  }
   events_->Close();
-  if (!thread_.joinable()) return;
-  stop_ = true;
-  events_->wakeup().Wake();
-  thread_.join();
 }
 
 void DogStatsdExporter::Run() {
@@ -271,11 +280,7 @@ Awaited DogStatsdExporter::Tick(TimePoint now) {
   // that they do not work.
   socket_->Refresh(now);
   Packets packets(*socket_, max_packet_bytes_);
-  if (!socket_->starting()) {
-    for (const DogStatsdEvent& event : events_->TakeAll()) {
-      packets.AddEvent(format_.Event(event, max_packet_bytes_));
-    }
-  }
+  if (!socket_->starting()) SendEvents(packets);
   if (next_flush_ == TimePoint::min()) {
     next_flush_ = now + options_.period;
   } else if (now >= next_flush_) {
@@ -286,13 +291,22 @@ Awaited DogStatsdExporter::Tick(TimePoint now) {
   packets.Send();
   Awaited awaited = socket_->Refresh(now);
   awaited.until = std::min(awaited.until, next_flush_);
+  Account(packets);
+  return awaited;
+}
 
+void DogStatsdExporter::SendEvents(Packets& packets) {
+  for (const DogStatsdEvent& event : events_->TakeAll()) {
+    packets.AddEvent(format_.Event(event, max_packet_bytes_));
+  }
+}
+
+void DogStatsdExporter::Account(const Packets& packets) {
   const MutexLock lock(mu_);
   static_cast<DogStatsdSocketStats&>(stats_) = socket_->stats();
   stats_.metrics += packets.metrics();
   stats_.events += packets.events();
   stats_.lines_dropped += packets.dropped();
-  return awaited;
 }
 
 void DogStatsdExporter::Look(Packets* packets) {

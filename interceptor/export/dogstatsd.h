@@ -71,8 +71,8 @@ struct DogStatsdOptions {
 //
 // All have the tags role and method ("pkg.Service/Method"), those of clients
 // also target. Counts that did not grow are not sent. call.* needs
-// RegistryOptions::call_stats. What was counted before Start() is not sent; nor
-// is what the last period before Stop() brought.
+// RegistryOptions::call_stats. What was counted before Start() is not sent;
+// what came after the last period is, by Stop().
 //
 // Times are those of the buckets of LatencySnapshot: for n calls of a bucket
 // its middle is sent once, with the sample rate that stands for n. So counts
@@ -111,6 +111,7 @@ class DogStatsdExporter {
   // INVALID_ARGUMENT, naming field, value and range, if an option is not valid;
   // RESOURCE_EXHAUSTED if there is no thread to be had. Once.
   absl::Status Start();
+  // Sends what there is, without waiting for anything, and ends it.
   void Stop();
 
   // For ComponentChecks::AddListener(). May be called also when this exporter
@@ -140,6 +141,8 @@ class DogStatsdExporter {
   };
 
   void Run();
+  void SendEvents(Packets& packets);
+  void Account(const Packets& packets);
   void OnTransition(const Transition& transition);
   // Puts what has changed since the last time into `packets`; null: takes note
   // of it only.
@@ -155,6 +158,7 @@ class DogStatsdExporter {
   std::size_t max_packet_bytes_ = 0;
   TimePoint next_flush_ = TimePoint::min();
   std::map<std::uint64_t, Counted> counted_;
+  bool started_ = false;
   std::atomic<bool> stop_ = false;
   std::thread thread_;
   BreakerRegistry::Watch watch_;

@@ -408,7 +408,31 @@ TEST_F(DogStatsdExporterTest, WorksOnAThreadOfItsOwnUntilStopped) {
   registry_.Dispatch();
   EXPECT_THAT(server_.Await(), HasSubstr("turned bad"));
   exporter_->Stop();
+  EXPECT_THAT(server_.Await(), HasSubstr("breaker.calls:2|c|"));
   exporter_->Stop();
+}
+
+TEST_F(DogStatsdExporterTest, StopSendsWhatCameSinceTheLastPeriod) {
+  Start();
+  Finish(Outcome::kOk, 3);
+  Flush();
+  Finish(Outcome::kOk, 2);
+  exporter_->ComponentListener()({"a", false, ""});
+  exporter_->Stop();
+  std::vector<std::string> lines;
+  for (const std::string& packet : server_.ReceiveAll()) {
+    for (const DogStatsdLine& line : ReadDogStatsd(packet)) {
+      lines.push_back(Text(line));
+    }
+  }
+  EXPECT_THAT(lines, Contains("component a turned bad||error|component:a"));
+  EXPECT_THAT(Of("fusebox.breaker.calls ", lines),
+              ElementsAre("fusebox.breaker.calls 2 c|"
+                          "method:pkg.S/M,outcome:ok,role:server"));
+  const std::uint64_t sent = exporter_->stats().metrics;
+  Finish(Outcome::kOk);
+  exporter_->Stop();
+  EXPECT_EQ(exporter_->stats().metrics, sent);
 }
 
 TEST_F(DogStatsdExporterTest, StopsWhileANameServerHangs) {

@@ -1,5 +1,6 @@
 #include "interceptor/export/graphite.h"
 
+#include <algorithm>
 #include <cmath>
 #include <exception>
 #include <string_view>
@@ -74,6 +75,7 @@ absl::Status ValidateGraphiteOptions(const GraphiteOptions& options) {
               options.max_retry),
       InRange("max_buffered_bytes", options.max_buffered_bytes, 1024,
               std::size_t{1} << 30),
+      InRange("stop_timeout", options.stop_timeout, seconds(0), hours(1)),
   };
   for (const absl::Status& status : found) {
     if (!status.ok()) return status;
@@ -117,6 +119,19 @@ void GraphiteExporter::Run() {
   while (!stop_) {
     const Awaited awaited = Tick(FineNow());
     wakeup_->Wait(awaited, FineNow());
+  }
+  SendLastRound();
+}
+
+void GraphiteExporter::SendLastRound() {
+  const TimePoint deadline = FineNow() + options_.stop_timeout;
+  next_round_ = TimePoint::min();
+  sender_->Hurry();
+  for (TimePoint now = FineNow(); now < deadline; now = FineNow()) {
+    Awaited awaited = Tick(now);
+    if (sender_->stats().buffered_bytes == 0) return;
+    awaited.until = std::min(awaited.until, deadline);
+    wakeup_->Wait(awaited, now);
   }
 }
 

@@ -47,6 +47,9 @@ struct GraphiteOptions {
   // dropped and counted. Bytes; a breaker has about 3 KiB of lines each period.
   // [1 KiB, 1 GiB].
   std::size_t max_buffered_bytes = std::size_t{4} * 1024 * 1024;
+  // How long Stop() waits for carbon to read a last round and what was kept
+  // before. [0s, 3600s]; 0s: there is no last round.
+  Duration stop_timeout = std::chrono::seconds(1);
 
   // What it needs of the machine; tests have their own.
   LookupFunction look_up = &LookUp;
@@ -76,9 +79,9 @@ GraphiteSource BreakersForGraphite(BreakerRegistry* registry);
 // as many digits as it takes to read the same number back.
 //
 // The first round is at once, the others at multiples of the period after it; a
-// round that is late is not made up for. Whatever carbon does, or the name
-// servers, nothing but the thread of the exporter waits, and that can be
-// stopped at any time; see GraphiteSender. Stop() sends nothing more.
+// round that is late is not made up for; the last one is at Stop(). Whatever
+// carbon does, or the name servers, nothing but the thread of the exporter
+// waits, and Stop() no longer than `stop_timeout`; see GraphiteSender.
 //
 // Thread-compatible; stats() is thread-safe. Example:
 //
@@ -117,6 +120,7 @@ class GraphiteExporter {
  private:
   std::string Lines();
   void Run();
+  void SendLastRound();
 
   const GraphiteOptions options_;
   const GraphiteSource source_;

@@ -36,6 +36,9 @@ ABSL_FLAG(std::string, fusebox_graphite_max_retry, "1m",
 ABSL_FLAG(std::string, fusebox_graphite_max_buffered_bytes, "4194304",
           "Lines kept while carbon does not take them. Valid: [1024, "
           "1073741824].");
+ABSL_FLAG(std::string, fusebox_graphite_stop_timeout, "1s",
+          "How long the end of the program may wait for carbon to read a last "
+          "round. Valid: [0s, 3600s]; 0s: there is none.");
 
 namespace fusebox {
 namespace {
@@ -77,6 +80,9 @@ absl::Status Read(GraphiteOptions& options) {
       ParseOption("max_buffered_bytes",
                   absl::GetFlag(FLAGS_fusebox_graphite_max_buffered_bytes),
                   options.max_buffered_bytes),
+      ParseOption("stop_timeout",
+                  absl::GetFlag(FLAGS_fusebox_graphite_stop_timeout),
+                  options.stop_timeout),
       ValidateGraphiteOptions(options),
   };
   for (const absl::Status& status : found) {

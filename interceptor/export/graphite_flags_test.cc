@@ -59,6 +59,7 @@ TEST_F(GraphiteFlagsTest, TheDefaultsAreThoseOfTheOptions) {
   EXPECT_EQ(options.min_retry, defaults.min_retry);
   EXPECT_EQ(options.max_retry, defaults.max_retry);
   EXPECT_EQ(options.max_buffered_bytes, defaults.max_buffered_bytes);
+  EXPECT_EQ(options.stop_timeout, defaults.stop_timeout);
   EXPECT_FALSE(options.rules.Allows("server"));
 }
 
@@ -70,6 +71,7 @@ TEST_F(GraphiteFlagsTest, EveryFieldHasAFlagThatSetsIt) {
   Give("min_retry", "2s");
   Give("max_retry", "3s");
   Give("max_buffered_bytes", "2048");
+  Give("stop_timeout", "4s");
   Give("rules", "allow a, forbid a.*.c ,, allow a.b.c.d");
   const GraphiteOptions options = Read();
   EXPECT_EQ(options.address, "carbon:1");
@@ -79,6 +81,7 @@ TEST_F(GraphiteFlagsTest, EveryFieldHasAFlagThatSetsIt) {
   EXPECT_EQ(options.min_retry, seconds(2));
   EXPECT_EQ(options.max_retry, seconds(3));
   EXPECT_EQ(options.max_buffered_bytes, 2048U);
+  EXPECT_EQ(options.stop_timeout, seconds(4));
   EXPECT_TRUE(options.rules.Allows("a.b"));
   EXPECT_FALSE(options.rules.Allows("a.b.c"));
   EXPECT_TRUE(options.rules.Allows("a.b.c.d"));

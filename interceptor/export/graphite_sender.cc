@@ -35,6 +35,10 @@ void GraphiteSender::Add(const std::string& lines) {
   DropOldest();
 }
 
+void GraphiteSender::Hurry() {
+  if (state_ == State::kWaiting) state_ = State::kIdle;
+}
+
 void GraphiteSender::DropOldest() {
   const std::size_t size = batch_.size() + waiting_.size();
   if (size <= options_.max_buffered_bytes) return;

@@ -73,6 +73,9 @@ class GraphiteSender {
   // Keeps `lines`, each of which ends with '\n', for the next Tick().
   void Add(const std::string& lines);
 
+  // Ends the wait after a failed attempt, if there is one.
+  void Hurry();
+
   // Does what can be done without waiting. `now` must not decrease. Returns
   // when to call again.
   Awaited Tick(TimePoint now);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <limits>
 #include <map>
@@ -10,6 +11,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -243,11 +245,66 @@ TEST(GraphiteExporterTest, WorksOnAThreadOfItsOwnUntilStopped) {
   graphite.Stop();
 }
 
+TEST(GraphiteExporterTest, SendsALastRoundWhenItIsStopped) {
+  TcpListener carbon;
+  GraphiteOptions options = OptionsFor(carbon);
+  options.start_thread = true;
+  options.stop_timeout = hours(1);
+  std::atomic<double> value = 1;
+  GraphiteExporter graphite(options, [&] {
+    return std::vector<GraphiteValue>{{{"a"}, value}};
+  });
+  ASSERT_TRUE(graphite.Start().ok());
+  EXPECT_EQ(Received(carbon, [] { return Awaited(); }),
+            "fusebox.a 1 1700000000\n");
+  value = 2;
+  std::thread stopping([&] { graphite.Stop(); });
+  EXPECT_EQ(Received(carbon, [] { return Awaited(); }),
+            "fusebox.a 2 1700000000\n");
+  stopping.join();
+  EXPECT_EQ(graphite.stats().lines_sent, 2U);
+}
+
+// An attempt that failed leaves a wait of an hour behind.
+TEST(GraphiteExporterTest, TheLastRoundDoesNotWaitForARetry) {
+  TcpListener carbon;
+  GraphiteOptions options = OptionsFor(carbon);
+  options.start_thread = true;
+  options.min_retry = options.max_retry = options.stop_timeout = hours(1);
+  GraphiteExporter graphite(options, Always({{{"a"}, 1}}));
+  ASSERT_TRUE(graphite.Start().ok());
+  EXPECT_TRUE(TickUntil([] { return Awaited(); },
+                        [&] {
+                          if (auto connection = carbon.Accept()) {
+                            Abort(*connection);
+                          }
+                          return graphite.stats().failed_attempts == 1;
+                        }));
+  std::thread stopping([&] { graphite.Stop(); });
+  EXPECT_EQ(Received(carbon, [] { return Awaited(); }),
+            "fusebox.a 1 1700000000\nfusebox.a 1 1700000000\n");
+  stopping.join();
+}
+
+TEST(GraphiteExporterTest, ThereNeedBeNoLastRound) {
+  TcpListener carbon;
+  GraphiteOptions options = OptionsFor(carbon);
+  options.start_thread = true;
+  options.stop_timeout = Duration::zero();
+  GraphiteExporter graphite(options, Always({{{"a"}, 1}}));
+  ASSERT_TRUE(graphite.Start().ok());
+  EXPECT_TRUE(TickUntil([] { return Awaited(); },
+                        [&] { return graphite.stats().rounds == 1; }));
+  graphite.Stop();
+  EXPECT_EQ(graphite.stats().rounds, 1U);
+}
+
 TEST(GraphiteExporterTest, StopsWhileCarbonHangs) {
   TcpListener carbon;
   GraphiteOptions options = OptionsFor(carbon);
   options.start_thread = true;
   options.timeout = hours(1);
+  options.stop_timeout = milliseconds(1);
   GraphiteExporter graphite(options, Always({{{"a"}, 1}}));
   ASSERT_TRUE(graphite.Start().ok());
   std::optional<FileDescriptor> connection;
@@ -290,6 +347,10 @@ TEST(GraphiteExporterTest, BadOptionsAreNamedWithValueAndRange) {
   options.max_buffered_bytes = 1023;
   EXPECT_EQ(StartError(options),
             "max_buffered_bytes: 1023 is out of range [1024, 1073741824]");
+  options = GraphiteOptions();
+  options.stop_timeout = hours(2);
+  EXPECT_EQ(StartError(options),
+            "stop_timeout: 7200s is out of range [0s, 3600s]");
 }
 
 }  // namespace
