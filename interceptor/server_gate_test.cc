@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "interceptor/breaker/breaker_registry.h"
+#include "interceptor/handoff/handoff.h"
 #include "interceptor/server_interceptor.h"
 #include "interceptor/testing/echo_services.h"
 #include "interceptor/testing/guarded_echo.h"
@@ -152,6 +153,8 @@ class GatedEcho {
     server_->Shutdown(std::chrono::system_clock::now() +
                       std::chrono::seconds(10));
     server_->Wait();
+    // Nobody asks the gate any more, and so none of the registry.
+    AcquireFromGrpc(guard_.get());
   }
 
   BreakerRegistry& registry() { return registry_; }

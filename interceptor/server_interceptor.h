@@ -124,6 +124,7 @@ class ServerGuard {
   bool AsksRefused(std::string_view async_method) const;
   // The guarded method of a call, or null.
   Method* Find(const char* name) const;
+  const char* WhyGated(std::string_view method) const;
 
   BreakerRegistry& registry_;
   const NowFunction latency_clock_;
