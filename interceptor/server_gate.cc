@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "interceptor/handoff/handoff.h"
+
 namespace fusebox {
 namespace {
 
@@ -23,18 +25,24 @@ constexpr char kPath[] = ":path";
 // ---------------------------------------------------------------------------
 // Credentials that have processors
 
+// To ThreadSanitizer, &options_ stands for "made" and this for "used".
 class GateProcessor final : public AuthMetadataProcessor {
  public:
   GateProcessor(std::shared_ptr<const ServerGuard> guard, GateOptions options)
-      : guard_(std::move(guard)), options_(std::move(options)) {}
+      : guard_(std::move(guard)), options_(std::move(options)) {
+    ReleaseToGrpc(&options_);
+  }
+  ~GateProcessor() override { AcquireFromGrpc(this); }
 
   bool IsBlocking() const override {
+    AcquireFromGrpc(&options_);
     return options_.processor != nullptr && options_.processor->IsBlocking();
   }
 
   grpc::Status Process(const InputMetadata& metadata,
                        grpc::AuthContext* context, OutputMetadata* consumed,
                        OutputMetadata* response) override {
+    AcquireFromGrpc(&options_);
     const auto path = metadata.find(kPath);
     if (path != metadata.end()) {
       if (const char* why =
@@ -42,10 +50,11 @@ class GateProcessor final : public AuthMetadataProcessor {
         return grpc::Status(options_.code, why);
       }
     }
-    return options_.processor == nullptr
-               ? grpc::Status::OK
-               : options_.processor->Process(metadata, context, consumed,
-                                             response);
+    if (options_.processor == nullptr) return grpc::Status::OK;
+    const grpc::Status status =
+        options_.processor->Process(metadata, context, consumed, response);
+    ReleaseToGrpc(this);
+    return status;
   }
 
  private:
@@ -140,10 +149,15 @@ void Free(const std::vector<grpc_metadata>& metadata) {
   }
 }
 
-// What the processor of one port knows.
+// What the processor of one port knows. Marked as GateProcessor is.
 struct InsecureGate {
   InsecureGate(std::shared_ptr<const ServerGuard> g, GateOptions o)
-      : guard(std::move(g)), options(std::move(o)) {}
+      : guard(std::move(g)), options(std::move(o)) {
+    ReleaseToGrpc(&options);
+  }
+  ~InsecureGate() { AcquireFromGrpc(this); }
+  InsecureGate(const InsecureGate&) = delete;
+  InsecureGate& operator=(const InsecureGate&) = delete;
 
   const std::shared_ptr<const ServerGuard> guard;
   const GateOptions options;
@@ -152,6 +166,7 @@ struct InsecureGate {
                       const grpc_metadata* metadata, std::size_t count,
                       grpc_process_auth_metadata_done_cb done, void* call) {
     const InsecureGate& gate = *static_cast<InsecureGate*>(state);
+    AcquireFromGrpc(&gate.options);
     for (std::size_t i = 0; i < count; ++i) {
       if (TextOf(metadata[i].key) != kPath) continue;
       const grpc::string_ref path = TextOf(metadata[i].value);
@@ -175,6 +190,7 @@ struct InsecureGate {
     AuthMetadataProcessor::OutputMetadata response_map;
     const grpc::Status status = gate.options.processor->Process(
         input, &auth, &consumed_map, &response_map);
+    ReleaseToGrpc(&gate);
     const std::vector<grpc_metadata> consumed = CopyOf(consumed_map);
     const std::vector<grpc_metadata> response = CopyOf(response_map);
     done(call, consumed.data(), consumed.size(), response.data(),
