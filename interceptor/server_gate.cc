@@ -51,7 +51,7 @@ class GateProcessor final : public AuthMetadataProcessor {
       }
     }
     if (options_.processor == nullptr) return grpc::Status::OK;
-    const grpc::Status status =
+    grpc::Status status =
         options_.processor->Process(metadata, context, consumed, response);
     ReleaseToGrpc(this);
     return status;
