@@ -61,6 +61,8 @@ int main(int argc, char** argv) {
   fusebox::BreakerPageOptions page;
   page.title = "orders on web-3";
   page.acts = &acts;  // without: read-only
+  page.settings = [&live] { return live.effective(); };
+  page.settings_error = [&live] { return live.last_error(); };
 
   fusebox::HttpServer http;  // 127.0.0.1, any free port
   status.Update(fusebox::AddHealthPages(http, &checks));
