@@ -12,6 +12,7 @@
 #include "interceptor/export/breaker_numbers.h"
 #include "interceptor/export/option_range.h"
 #include "interceptor/stats/latency_snapshot.h"
+#include "interceptor/stats/status_code_names.h"
 
 namespace fusebox {
 namespace {
@@ -34,13 +35,6 @@ DogStatsdTags With(DogStatsdTags tags, std::string_view key,
                    const std::string& value) {
   if (!key.empty()) tags.push_back(std::string(key) + ":" + value);
   return tags;
-}
-
-std::string CodeName(int code) {
-  // Abseil's codes are gRPC's, names included.
-  const std::string name =
-      absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
-  return name.empty() ? "other" : name;
 }
 
 bool IsBad(State state, Override override_state) {
@@ -343,8 +337,9 @@ void DogStatsdExporter::Look(Packets* packets) {
     for (CallsOfCode& of_code : calls.codes) {
       const CallsOfCode& earlier = known[of_code.code];
       if (packets != nullptr && of_code.calls > earlier.calls) {
-        const std::string all_tags =
-            format_.Tags(With(tags, "code", CodeName(of_code.code)));
+        const std::string all_tags = format_.Tags(
+            With(tags, "code",
+                 kStatusCodeNames[static_cast<std::size_t>(of_code.code)]));
         packets->AddMetric(format_.Count(
             of_code.code == 0 ? "call.successful" : "call.failed",
             static_cast<double>(of_code.calls - earlier.calls), all_tags));
