@@ -5,13 +5,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -31,11 +29,13 @@
 #include "interceptor/http/http_server.h"
 #include "interceptor/http/testing/raw_client.h"
 #include "interceptor/settings/settings_fields.h"
+#include "interceptor/testing/guarded_echo.h"
 #include "proto/fusebox/v1/admin.grpc.pb.h"
 
 namespace greeter {
 namespace {
 
+using ::fusebox::testing::Eventually;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
@@ -392,16 +392,6 @@ TEST(GreeterServerTest, ABackendThatIsSickMakesItSick) {
   EXPECT_THAT(Await(port, "/healthcheck/", 500),
               HasSubstr("\"backend_url\":{\"healthy\":true,"));
   EXPECT_FALSE(Serves(server.target()));
-}
-
-// Whether `done` comes true soon.
-bool Eventually(const std::function<bool()>& done) {
-  const auto end = Soon();
-  while (!done()) {
-    if (std::chrono::steady_clock::now() >= end) return false;
-    std::this_thread::yield();
-  }
-  return true;
 }
 
 TEST(GreeterServerTest, EachExporterSendsWhatTheFlagsAskFor) {
