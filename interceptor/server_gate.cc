@@ -36,13 +36,24 @@ class GateProcessor final : public AuthMetadataProcessor {
 
   bool IsBlocking() const override {
     AcquireFromGrpc(&options_);
-    return options_.processor != nullptr && options_.processor->IsBlocking();
+    const bool blocking =
+        options_.processor != nullptr && options_.processor->IsBlocking();
+    ReleaseToGrpc(this);
+    return blocking;
   }
 
   grpc::Status Process(const InputMetadata& metadata,
                        grpc::AuthContext* context, OutputMetadata* consumed,
                        OutputMetadata* response) override {
     AcquireFromGrpc(&options_);
+    grpc::Status status = Judge(metadata, context, consumed, response);
+    ReleaseToGrpc(this);
+    return status;
+  }
+
+ private:
+  grpc::Status Judge(const InputMetadata& metadata, grpc::AuthContext* context,
+                     OutputMetadata* consumed, OutputMetadata* response) const {
     const auto path = metadata.find(kPath);
     if (path != metadata.end()) {
       if (const char* why =
@@ -50,14 +61,12 @@ class GateProcessor final : public AuthMetadataProcessor {
         return grpc::Status(options_.code, why);
       }
     }
-    if (options_.processor == nullptr) return grpc::Status::OK;
-    grpc::Status status =
-        options_.processor->Process(metadata, context, consumed, response);
-    ReleaseToGrpc(this);
-    return status;
+    return options_.processor == nullptr
+               ? grpc::Status::OK
+               : options_.processor->Process(metadata, context, consumed,
+                                             response);
   }
 
- private:
   const std::shared_ptr<const ServerGuard> guard_;
   const GateOptions options_;
 };
@@ -171,12 +180,14 @@ struct InsecureGate {
       if (TextOf(metadata[i].key) != kPath) continue;
       const grpc::string_ref path = TextOf(metadata[i].value);
       if (const char* why = gate.guard->AskGate({path.data(), path.size()})) {
-        done(call, nullptr, 0, nullptr, 0,
-             static_cast<grpc_status_code>(gate.options.code), why);
+        const auto code = static_cast<grpc_status_code>(gate.options.code);
+        ReleaseToGrpc(&gate);
+        done(call, nullptr, 0, nullptr, 0, code, why);
         return;
       }
     }
     if (gate.options.processor == nullptr) {
+      ReleaseToGrpc(&gate);
       done(call, nullptr, 0, nullptr, 0, GRPC_STATUS_OK, nullptr);
       return;
     }
