@@ -1,14 +1,8 @@
 #include "interceptor/never_guarded.h"
 
+#include "interceptor/starts_with.h"
+
 namespace fusebox {
-namespace {
-
-bool StartsWith(std::string_view text, std::string_view start) {
-  return text.substr(0, start.size()) == start;
-}
-
-}  // namespace
-
 bool IsNeverGuarded(std::string_view method) {
   // Asked for every call of a client, and hardly any begins like this.
   if (method.size() < 2) return false;

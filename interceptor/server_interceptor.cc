@@ -22,6 +22,7 @@
 #include "interceptor/health/shutdown_notice.h"
 #include "interceptor/never_guarded.h"
 #include "interceptor/rejection.h"
+#include "interceptor/starts_with.h"
 #include "interceptor/stats/latency_recorder.h"
 
 namespace fusebox {
@@ -52,10 +53,6 @@ TimePoint DeadlineOf(const grpc::ServerContextBase& context) {
   if (deadline.tv_sec > kFar) return TimePoint::max();
   return TimePoint(std::chrono::seconds(deadline.tv_sec) +
                    std::chrono::nanoseconds(deadline.tv_nsec));
-}
-
-bool StartsWith(std::string_view text, std::string_view start) {
-  return text.substr(0, start.size()) == start;
 }
 
 const char* WhyNotGuarded(Coverage coverage) {

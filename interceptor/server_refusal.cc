@@ -40,6 +40,8 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include "interceptor/starts_with.h"
+
 #if FUSEBOX_HANDLER_WRAPPING
 
 #include <cxxabi.h>
@@ -169,9 +171,6 @@ std::string TypeName(const MethodHandler& handler) {
   return error == 0 ? name.get() : "";
 }
 
-bool StartsWith(std::string_view text, std::string_view start) {
-  return text.substr(0, start.size()) == start;
-}
 bool EndsWith(std::string_view text, std::string_view end) {
   return text.size() >= end.size() &&
          text.substr(text.size() - end.size()) == end;

@@ -8,14 +8,11 @@
 #include <utility>
 
 #include "interceptor/rejection.h"
+#include "interceptor/starts_with.h"
 #include "interceptor/testing/echo_reactors.h"
 
 namespace fusebox::testing {
 namespace {
-
-bool StartsWith(const std::string& text, std::string_view start) {
-  return text.compare(0, start.size(), start) == 0;
-}
 
 // Waits until `condition` holds, looking every millisecond.
 template <class Condition>
