@@ -64,6 +64,14 @@ void AdmitAndRecord(benchmark::State& state) {
   for (auto _ : state) ClosedCall(*shared_breaker, Outcome::kOk);
 }
 
+// Threads that share nothing: what the machine alone makes of several.
+void OwnMethod(benchmark::State& state) {
+  CircuitBreaker::Options options;
+  options.shards = kShards;
+  CircuitBreaker breaker(Settings(), CoarseNow(), options);
+  for (auto _ : state) ClosedCall(breaker, Outcome::kOk);
+}
+
 MutexBreaker mutex_breaker;
 
 void MutexAdmitAndRecord(benchmark::State& state) {
@@ -334,6 +342,7 @@ void CallbacksRefused(benchmark::State& state) {
 BENCHMARK(Now);
 BENCHMARK(CoarseClock);
 BENCHMARK(AdmitAndRecord)->Threads(1)->Threads(2)->Threads(16);
+BENCHMARK(OwnMethod)->Threads(2);
 BENCHMARK(MutexAdmitAndRecord)->Threads(1)->Threads(2)->Threads(16);
 BENCHMARK(SharedAtomics)->Threads(1)->Threads(2)->Threads(16);
 BENCHMARK(PrometheusCounter)->Threads(1)->Threads(2);
@@ -371,6 +380,7 @@ int main(int argc, char** argv) {
            1.2},
           {"the same, 16 threads on one method", "AdmitAndRecord/threads:16",
            one},
+          {"the same, 2 threads on a method each", "OwnMethod/threads:2", one},
           {"mutex and deque, 1 thread", "MutexAdmitAndRecord/threads:1", now},
           {"mutex and deque, 2 threads", "MutexAdmitAndRecord/threads:2", now},
           {"mutex and deque, 16 threads", "MutexAdmitAndRecord/threads:16",

@@ -31,12 +31,12 @@ struct Repeats {
 // benchmark is the CPU time per iteration, of one thread; with UseRealTime(),
 // wall time.
 //
-// Ratios are of the least time of each, and limits are about them: whatever
-// else runs on a core adds to a time and never takes from it, and a clock
-// reading waits for the counter of the processor while everything else loses to
-// a neighbour on the same core. The ratio of the medians stands beside: read it
-// where there are more threads than cores, since these may have taken turns in
-// the quickest run.
+// Ratios are of the least time of each: whatever else runs on a core adds to a
+// time and never takes from it, and a clock reading waits for the counter of
+// the processor while everything else loses to a neighbour on the same core.
+// The ratio of the medians stands beside. Limits are about the former; those of
+// benchmarks with several threads about the latter, since the threads may have
+// taken turns in the quickest run.
 //
 // `argv`: Google Benchmark's flags, and --check=false to pass whatever the
 // ratios are. Returns the exit code: 0; 1 if a ratio is beyond its limit; 2 if
